@@ -1,0 +1,3 @@
+//! One connection FROM an application.
+
+pub mod registry;

@@ -1,0 +1,272 @@
+//! All clients that are logged in: what the console shows of them, and what a cancel request needs.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::Notify;
+
+use crate::cluster::NodeId;
+
+#[derive(Default)]
+pub struct Clients {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    last_id: u64,
+    last_process_id: i32,
+    by_process_id: BTreeMap<i32, Arc<ClientEntry>>,
+}
+
+/// One client. The session writes, the console reads.
+pub struct ClientEntry {
+    /// Rises from 1, never used twice.
+    pub id: u64,
+    /// What BackendKeyData told the client.
+    pub process_id: i32,
+    pub cancel_key: Box<[u8]>,
+    pub user: String,
+    pub database: String,
+    /// The value of the startup parameter `replication`, if the client sent it.
+    pub replication: Option<String>,
+    pub addr: SocketAddr,
+    pub local_addr: SocketAddr,
+    pub connected_at: SystemTime,
+    pub worker: usize,
+    pub application_name: Mutex<String>,
+    /// [`ClientState`] as a number.
+    pub state: AtomicU8,
+    /// [`Pin`] as a number.
+    pub pin: AtomicU8,
+    /// Microseconds since the process started: the last request, and since when it waits for a server (0 = does not).
+    pub request_at_us: AtomicU64,
+    pub waiting_since_us: AtomicU64,
+    /// `ServerEntry::id` of the server it has, 0 for none.
+    pub server_id: AtomicU64,
+    pub prepared_statements: AtomicU32,
+    pub cancel: Mutex<CancelTarget>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ClientState {
+    /// Logged in, no server.
+    Idle,
+    /// Has a server.
+    Active,
+    /// In a queue for a server.
+    Waiting,
+}
+
+/// Why a session keeps its server past the end of the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Pin {
+    None,
+    /// `pool.mode = "session"`, or a replication connection.
+    SessionMode,
+    /// A SET that can't be carried to another server.
+    Setting,
+    TemporaryTable,
+    HoldCursor,
+    Listen,
+    AdvisoryLock,
+    SqlPrepare,
+    Load,
+    /// A Parse too large to keep (`limits.max_statement_bytes`).
+    LargeStatement,
+    /// Something that may leave state behind and that we don't understand.
+    Unknown,
+}
+
+/// What a cancel request for this client has to do now.
+#[derive(Default)]
+pub struct CancelTarget {
+    pub what: Running,
+    /// Cancel requests on their way to the server: it is not given back before they arrived.
+    pub in_flight: u32,
+    /// Woken when `in_flight` falls to 0.
+    pub arrived: Arc<Notify>,
+    /// The client waits in a queue: set this and wake it.
+    pub queue_wake: Arc<Notify>,
+    pub canceled_in_queue: bool,
+}
+
+#[derive(Clone, Default, Debug, PartialEq, Eq)]
+pub enum Running {
+    #[default]
+    Nothing,
+    InQueue,
+    On {
+        node: NodeId,
+        process_id: i32,
+        cancel_key: Box<[u8]>,
+    },
+}
+
+/// Everything known when a login is done.
+pub struct NewClient {
+    pub cancel_key: Box<[u8]>,
+    pub user: String,
+    pub database: String,
+    pub replication: Option<String>,
+    pub addr: SocketAddr,
+    pub local_addr: SocketAddr,
+    pub worker: usize,
+    pub application_name: String,
+}
+
+// === impl Clients ===
+
+impl Clients {
+    pub fn add(&self, new: NewClient) -> Arc<ClientEntry> {
+        let mut inner = self.lock();
+        inner.last_id += 1;
+        let id = inner.last_id;
+        let process_id = inner.free_process_id();
+        let entry = Arc::new(ClientEntry {
+            id,
+            process_id,
+            cancel_key: new.cancel_key,
+            user: new.user,
+            database: new.database,
+            replication: new.replication,
+            addr: new.addr,
+            local_addr: new.local_addr,
+            connected_at: SystemTime::now(),
+            worker: new.worker,
+            application_name: Mutex::new(new.application_name),
+            state: AtomicU8::new(ClientState::Idle as u8),
+            pin: AtomicU8::new(Pin::None as u8),
+            request_at_us: AtomicU64::new(0),
+            waiting_since_us: AtomicU64::new(0),
+            server_id: AtomicU64::new(0),
+            prepared_statements: AtomicU32::new(0),
+            cancel: Mutex::default(),
+        });
+        inner.by_process_id.insert(process_id, Arc::clone(&entry));
+        entry
+    }
+
+    pub fn remove(&self, entry: &ClientEntry) {
+        self.lock().by_process_id.remove(&entry.process_id);
+    }
+
+    /// The client a cancel request means, if process id and key are right (compared in constant time).
+    pub fn find(&self, process_id: i32, cancel_key: &[u8]) -> Option<Arc<ClientEntry>> {
+        let entry = self.lock().by_process_id.get(&process_id).map(Arc::clone)?;
+        same_bytes(&entry.cancel_key, cancel_key).then_some(entry)
+    }
+
+    /// By process id.
+    pub fn all(&self) -> Vec<Arc<ClientEntry>> {
+        self.lock().by_process_id.values().map(Arc::clone).collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.lock().by_process_id.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn free_process_id(&mut self) -> i32 {
+        loop {
+            self.last_process_id = if self.last_process_id == i32::MAX { 1 } else { self.last_process_id + 1 };
+            if !self.by_process_id.contains_key(&self.last_process_id) {
+                return self.last_process_id;
+            }
+        }
+    }
+}
+
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |diff, (x, y)| diff | (x ^ y)) == 0
+}
+
+// === impl ClientEntry ===
+
+impl ClientEntry {
+    pub fn state(&self) -> ClientState {
+        match self.state.load(Relaxed) {
+            1 => ClientState::Active,
+            2 => ClientState::Waiting,
+            _ => ClientState::Idle,
+        }
+    }
+
+    pub fn set_state(&self, state: ClientState) {
+        self.state.store(state as u8, Relaxed);
+    }
+
+    pub fn pin(&self) -> Pin {
+        const ALL: [Pin; 11] = [
+            Pin::None,
+            Pin::SessionMode,
+            Pin::Setting,
+            Pin::TemporaryTable,
+            Pin::HoldCursor,
+            Pin::Listen,
+            Pin::AdvisoryLock,
+            Pin::SqlPrepare,
+            Pin::Load,
+            Pin::LargeStatement,
+            Pin::Unknown,
+        ];
+        ALL[usize::from(self.pin.load(Relaxed))]
+    }
+
+    pub fn set_pin(&self, pin: Pin) {
+        self.pin.store(pin as u8, Relaxed);
+    }
+
+    pub fn lock_cancel(&self) -> MutexGuard<'_, CancelTarget> {
+        self.cancel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn application_name(&self) -> String {
+        self.application_name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+// === impl ClientState, Pin ===
+
+impl ClientState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ClientState::Idle => "idle",
+            ClientState::Active => "active",
+            ClientState::Waiting => "waiting",
+        }
+    }
+}
+
+impl Pin {
+    /// Empty for `None`; else the word `SHOW CLIENTS` prints.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Pin::None => "",
+            Pin::SessionMode => "session mode",
+            Pin::Setting => "setting",
+            Pin::TemporaryTable => "temporary table",
+            Pin::HoldCursor => "hold cursor",
+            Pin::Listen => "listen",
+            Pin::AdvisoryLock => "advisory lock",
+            Pin::SqlPrepare => "sql prepare",
+            Pin::Load => "load",
+            Pin::LargeStatement => "large statement",
+            Pin::Unknown => "unknown",
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! One PostgreSQL instance as the monitor sees it.
+
+use std::fmt;
+use std::time::Instant;
+
+/// Index of a node in the configuration's order; stable for the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u16);
+
+/// A position in the write-ahead log, printed as PostgreSQL does (`16/B374D848`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lsn(pub u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Primary,
+    Standby,
+    /// Never observed yet, or refused (another system identifier).
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Not probed to an answer yet.
+    Starting,
+    Up,
+    /// The last probes failed; the reason in words an operator understands.
+    Down(String),
+    /// Answers, but must get no client: another system identifier, a primary on an older timeline …; the reason.
+    Refused(String),
+}
+
+/// What one successful probe learned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    pub at: Instant,
+    /// How long the probe took.
+    pub round_trip_us: u64,
+    pub in_recovery: bool,
+    pub system_identifier: u64,
+    pub timeline: u32,
+    /// Primary: the current write position. Standby: the last received position.
+    pub received: Option<Lsn>,
+    /// Standby: the last replayed position. Primary: same as `received`.
+    pub replayed: Option<Lsn>,
+    /// Age of the last replayed transaction's commit when more WAL is waiting to be replayed; 0 when all is replayed.
+    pub replay_delay_ms: Option<u64>,
+    /// Host and port of the upstream the WAL receiver is connected to.
+    pub upstream: Option<(String, u16)>,
+    /// `server_version_num`, e.g. 150018, and `server_version`.
+    pub version_num: u32,
+    pub version: String,
+}
+
+// === impl Lsn ===
+
+impl Lsn {
+    /// Bytes from `self` to `later`; 0 if `later` is not later.
+    pub fn distance_to(self, later: Lsn) -> u64 {
+        later.0.saturating_sub(self.0)
+    }
+}
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xFFFF_FFFF)
+    }
+}
+
+impl std::str::FromStr for Lsn {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (high, low) = text.split_once('/').ok_or(())?;
+        let high = u32::from_str_radix(high, 16).map_err(|_| ())?;
+        let low = u32::from_str_radix(low, 16).map_err(|_| ())?;
+        Ok(Lsn(u64::from(high) << 32 | u64::from(low)))
+    }
+}
+
+// === impl Role ===
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Primary => "primary",
+            Role::Standby => "standby",
+            Role::Unknown => "unknown",
+        }
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Health::Starting => "starting",
+            Health::Up => "up",
+            Health::Down(_) => "down",
+            Health::Refused(_) => "refused",
+        }
+    }
+
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Health::Down(reason) | Health::Refused(reason) => Some(reason),
+            Health::Starting | Health::Up => None,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The configuration, resolved: every key has a value, every value was checked. What the file looks like is `raw`.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub listen: Listen,
+    /// Threads that serve clients (`workers`, 0 in the file = a measured default).
+    pub workers: usize,
+    /// `[[node]]`, in the order of the file. At least one.
+    pub nodes: Vec<Node>,
+    pub pool: Pool,
+    pub routing: Routing,
+    pub monitor: Monitor,
+    pub auth: Auth,
+    /// `[[user]]`: users known by the configuration; they win over the lookup.
+    pub users: Vec<User>,
+    pub admin: Admin,
+    pub limits: Limits,
+    pub http: Http,
+    pub log: Log,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// Default 127.0.0.1.
+    pub host: IpAddr,
+    /// Default 6432. 0 = any free port (tests, demo).
+    pub port: u16,
+    pub backlog: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    pub name: String,
+    /// A host name or an address.
+    pub host: String,
+    pub port: u16,
+    /// Servers to this node over all pools.
+    pub max_servers: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolMode {
+    Session,
+    Transaction,
+    Statement,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    pub mode: PoolMode,
+    /// Servers per (node, database, user).
+    pub size: usize,
+    /// Servers kept open per (node, database, user) once it was used.
+    pub min_size: usize,
+    /// Clients that may wait in one pool's queue.
+    pub max_waiting: usize,
+    pub wait_timeout: Duration,
+    pub connect_timeout: Duration,
+    /// An idle server is closed after this (0 = never).
+    pub idle_timeout: Duration,
+    /// A server is not lent again after this age (0 = never).
+    pub lifetime: Duration,
+    /// Prepared statements a server keeps (least recently used goes first).
+    pub prepared_statements: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Routing {
+    /// Read-only statements go to standbys.
+    pub split: bool,
+    /// A longer statement is not parsed: it goes to the primary.
+    pub max_classified_bytes: usize,
+    /// Statement texts each worker remembers the class of.
+    pub cache_entries: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Monitor {
+    pub user: String,
+    pub password: Secret,
+    pub database: String,
+    /// Between two probes of a node.
+    pub interval: Duration,
+    /// For connecting and for each answer.
+    pub timeout: Duration,
+    /// Failed probes in a row until a node counts as down.
+    pub failures: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMethod {
+    ScramSha256,
+    Md5,
+    Trust,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auth {
+    pub method: AuthMethod,
+    /// Ask the database for the verifier of a user that the configuration does not name.
+    pub lookup: bool,
+    /// The SQL that answers (user name, verifier) for `$1`; run as the monitor role.
+    pub query: String,
+    pub database: String,
+    /// How long a fetched verifier serves before it is asked again.
+    pub cache_ttl: Duration,
+}
+
+/// How a configured user proves itself, and with what the proxy logs in for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct User {
+    pub name: String,
+    /// A password, a SCRAM verifier (`SCRAM-SHA-256$…`) or an md5 hash (`md5…`). Empty with `trust`.
+    pub password: Secret,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// Users of `[[user]]` (or of the database) that may use the console.
+    pub users: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    pub max_clients: usize,
+    /// From accept to a finished login.
+    pub login_timeout: Duration,
+    /// Startup packet, bytes.
+    pub max_startup_bytes: usize,
+    /// A message during login, bytes.
+    pub max_login_message_bytes: usize,
+    /// A Parse that is kept for other servers, bytes; a larger one pins the session.
+    pub max_statement_bytes: usize,
+    /// Prepared statements a client may have in transaction mode.
+    pub max_client_statements: usize,
+    /// Buffer of a session in each direction, bytes.
+    pub buffer_bytes: usize,
+    /// How long a drain waits for running transactions.
+    pub drain_timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Http {
+    pub enabled: bool,
+    pub host: IpAddr,
+    pub port: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, or a filter as `pgherd::monitor=debug,info`.
+    pub level: String,
+    /// Statements slower than this are logged without their parameters (0 = none).
+    pub slow_statement: Duration,
+}
+
+/// A text that is never printed: `Debug` and `Display` mask it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+// === impl Secret ===
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself: to prove or to check an identity, never to print.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "\"\"" } else { "\"********\"" })
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "" } else { "********" })
+    }
+}
+
+// === impl PoolMode ===
+
+impl PoolMode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PoolMode::Session => "session",
+            PoolMode::Transaction => "transaction",
+            PoolMode::Statement => "statement",
+        }
+    }
+}

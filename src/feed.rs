@@ -1,0 +1,76 @@
+//! `Feed<T>`: one writer publishes immutable values, many readers load the newest one.
+//!
+//! The hot path calls [`Feed::load`] (a few nanoseconds, no lock); whoever only wants to react to a change awaits
+//! [`Watcher::changed`]. Nothing is queued: a slow reader sees the newest value, not each one.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
+
+pub struct Feed<T> {
+    current: ArcSwap<T>,
+    version: watch::Sender<u64>,
+}
+
+pub struct Watcher {
+    version: watch::Receiver<u64>,
+}
+
+// === impl Feed ===
+
+impl<T> Feed<T> {
+    pub fn new(value: T) -> Self {
+        Self { current: ArcSwap::from_pointee(value), version: watch::Sender::new(0) }
+    }
+
+    /// The newest value, cheaply. Do not hold the guard across an await.
+    pub fn load(&self) -> Guard<Arc<T>> {
+        self.current.load()
+    }
+
+    /// The newest value, to keep.
+    pub fn latest(&self) -> Arc<T> {
+        self.current.load_full()
+    }
+
+    /// Publishes `value`, then wakes the watchers.
+    pub fn publish(&self, value: T) {
+        self.current.store(Arc::new(value));
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// How often a value was published: lets a hot reader keep what it derived from the value.
+    pub fn version(&self) -> u64 {
+        *self.version.borrow()
+    }
+
+    pub fn watch(&self) -> Watcher {
+        Watcher { version: self.version.subscribe() }
+    }
+}
+
+// === impl Watcher ===
+
+impl Watcher {
+    /// Returns once something was published after the last call (or after `watch`). Never returns when the feed is gone.
+    pub async fn changed(&mut self) {
+        if self.version.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_sees_the_newest_value() {
+        let feed = Feed::new(1);
+        assert_eq!(**feed.load(), 1);
+        feed.publish(2);
+        assert_eq!(*feed.latest(), 2);
+        assert_eq!(feed.version(), 1);
+    }
+}

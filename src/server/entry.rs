@@ -1,0 +1,61 @@
+//! What the console shows of a server. The session that has it writes, the console reads.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::SystemTime;
+
+use crate::cluster::NodeId;
+
+pub struct ServerEntry {
+    /// Rises from 1, never used twice.
+    pub id: u64,
+    pub node: NodeId,
+    pub database: String,
+    pub user: String,
+    /// Of the node.
+    pub addr: SocketAddr,
+    pub local_addr: SocketAddr,
+    /// PostgreSQL's process id.
+    pub process_id: i32,
+    pub connected_at: SystemTime,
+    /// [`ServerState`] as a number.
+    pub state: AtomicU8,
+    /// Microseconds since the process started: when it was lent last.
+    pub request_at_us: AtomicU64,
+    /// `ClientEntry::id` of the client that has it, 0 for none.
+    pub client_id: AtomicU64,
+    pub prepared_statements: AtomicU32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ServerState {
+    Idle,
+    Active,
+}
+
+// === impl ServerEntry ===
+
+impl ServerEntry {
+    pub fn state(&self) -> ServerState {
+        match self.state.load(Relaxed) {
+            1 => ServerState::Active,
+            _ => ServerState::Idle,
+        }
+    }
+
+    pub fn set_state(&self, state: ServerState) {
+        self.state.store(state as u8, Relaxed);
+    }
+}
+
+// === impl ServerState ===
+
+impl ServerState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ServerState::Idle => "idle",
+            ServerState::Active => "active",
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! PostgreSQL's frontend/backend protocol 3.x, bytes ⇄ messages. Pure: bytes come in and go out as arguments.
+//! (PostgreSQL docs: chapter "Frontend/Backend Protocol".)
+
+pub mod error;
+pub mod startup;

@@ -1,0 +1,1 @@
+//! End-to-end tests: a real PostgreSQL cluster, real drivers, real faults.

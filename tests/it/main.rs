@@ -1,0 +1,1 @@
+//! Integration tests that need no service: pure parts, text scenarios, fake PostgreSQL.
