@@ -1,0 +1,133 @@
+//! Read buffers, and the free list each worker keeps of them: an idle session holds none.
+
+use std::sync::{Mutex, PoisonError};
+
+/// Bytes between `start` and `end` are read but not consumed.
+pub struct Buffer {
+    bytes: Box<[u8]>,
+    pub start: usize,
+    pub end: usize,
+}
+
+/// Buffers of one size, ready to be used again. One per worker, so the lock is never contended.
+pub struct Buffers {
+    size: usize,
+    free: Mutex<Vec<Box<[u8]>>>,
+}
+
+/// More spare buffers than this are given back to the allocator.
+const MAX_FREE: usize = 256;
+
+// === impl Buffer ===
+
+impl Buffer {
+    /// Holds nothing and can hold nothing: what an idle session has.
+    pub fn none() -> Self {
+        Self { bytes: Box::default(), start: 0, end: 0 }
+    }
+
+    pub fn is_none(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    #[inline]
+    pub fn filled(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// Any part of what was read, by absolute positions.
+    #[inline]
+    pub fn range(&self, from: usize, to: usize) -> &[u8] {
+        &self.bytes[from..to]
+    }
+
+    #[inline]
+    pub fn byte_mut(&mut self, at: usize) -> &mut u8 {
+        &mut self.bytes[at]
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Where the next read goes; empty when the buffer is full.
+    #[inline]
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.end..]
+    }
+
+    pub fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Moves what is unconsumed to the front: makes room behind it.
+    pub fn compact(&mut self) {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+    }
+
+    /// Makes it hold at least `capacity` bytes in all, what is unconsumed at the front.
+    pub fn grow(&mut self, capacity: usize) {
+        self.compact();
+        if self.bytes.len() < capacity {
+            let mut larger = vec![0; capacity].into_boxed_slice();
+            larger[..self.end].copy_from_slice(&self.bytes[..self.end]);
+            self.bytes = larger;
+        }
+    }
+}
+
+// === impl Buffers ===
+
+impl Buffers {
+    pub fn new(size: usize) -> Self {
+        Self { size, free: Mutex::new(Vec::new()) }
+    }
+
+    /// An empty buffer of the usual size.
+    pub fn take(&self) -> Buffer {
+        let spare = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let bytes = spare.unwrap_or_else(|| vec![0; self.size].into_boxed_slice());
+        Buffer { bytes, start: 0, end: 0 }
+    }
+
+    /// Takes a buffer back; one that has grown is dropped.
+    pub fn give(&self, buffer: &mut Buffer) {
+        let bytes = std::mem::replace(buffer, Buffer::none()).bytes;
+        if bytes.len() == self.size {
+            let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+            if free.len() < MAX_FREE {
+                free.push(bytes);
+            }
+        }
+    }
+
+    /// The usual size, in bytes.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unconsumed_survives_compacting_and_growing() {
+        let buffers = Buffers::new(8);
+        let mut buffer = buffers.take();
+        buffer.room()[..8].copy_from_slice(b"abcdefgh");
+        (buffer.start, buffer.end) = (5, 8);
+        buffer.compact();
+        assert_eq!(buffer.filled(), b"fgh");
+        assert_eq!(buffer.room().len(), 5);
+        buffer.grow(20);
+        assert_eq!((buffer.filled(), buffer.capacity()), (&b"fgh"[..], 20));
+        buffers.give(&mut buffer);
+        assert!(buffer.is_none() && buffers.free.lock().unwrap().is_empty());
+    }
+}

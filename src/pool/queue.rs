@@ -1,0 +1,429 @@
+//! Who gets a server next: the bookkeeping of one node's pools. Pure: servers and waiters are opaque.
+//!
+//! Two budgets hold whichever worker asks: servers per pool, and servers per node over all its pools. A pool's waiters
+//! are served first come, first served; pools that lack only the node's budget are served in the order they asked.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// Index of a pool within its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot(pub usize);
+
+/// What a waiter is given.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Grant<S> {
+    Server(S),
+    /// Room in the budget, already counted: open a server, then call `connected`, or `closed` if that fails.
+    Connect,
+}
+
+/// The other end of a wait.
+pub trait Waiter<S> {
+    /// `Err` gives the grant back: the waiter is gone.
+    fn deliver(self, grant: Grant<S>) -> Result<(), Grant<S>>;
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ask<S> {
+    Granted(Grant<S>),
+    /// The node's budget is used up by idle servers of other pools: close this one, the room is granted.
+    GrantedFor(S),
+    /// Nothing is free: wait (`Queue::wait`) or give up.
+    Busy,
+    /// As many wait already as may wait.
+    Full,
+}
+
+pub struct Queue<S, W> {
+    max_servers: usize,
+    /// Open or being opened, over all pools.
+    servers: usize,
+    pools: Vec<PoolState<S, W>>,
+    next_ticket: u64,
+}
+
+struct PoolState<S, W> {
+    size: usize,
+    max_waiting: usize,
+    idle: Vec<Idle<S>>,
+    lent: usize,
+    connecting: usize,
+    waiters: VecDeque<Waiting<W>>,
+}
+
+struct Idle<S> {
+    server: S,
+    since: Instant,
+    worker: usize,
+}
+
+struct Waiting<W> {
+    ticket: u64,
+    since: Instant,
+    waiter: W,
+}
+
+/// Names a waiter, to be taken out of the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(u64);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub lent: usize,
+    pub idle: usize,
+    pub connecting: usize,
+    pub waiting: usize,
+}
+
+// === impl Queue ===
+
+impl<S, W: Waiter<S>> Queue<S, W> {
+    pub fn new(max_servers: usize) -> Self {
+        Self { max_servers, servers: 0, pools: Vec::new(), next_ticket: 0 }
+    }
+
+    pub fn add_pool(&mut self, size: usize, max_waiting: usize) -> Slot {
+        self.pools.push(PoolState {
+            size,
+            max_waiting,
+            idle: Vec::new(),
+            lent: 0,
+            connecting: 0,
+            waiters: VecDeque::new(),
+        });
+        Slot(self.pools.len() - 1)
+    }
+
+    /// The newest idle server (of `worker`, if one is), or room to open one.
+    pub fn ask(&mut self, slot: Slot, worker: usize) -> Ask<S> {
+        let pool = &mut self.pools[slot.0];
+        if pool.waiters.is_empty() {
+            if let Some(server) = pool.pop_idle(worker) {
+                pool.lent += 1;
+                return Ask::Granted(Grant::Server(server));
+            }
+            if pool.open() < pool.size {
+                if self.servers < self.max_servers {
+                    self.servers += 1;
+                    pool.connecting += 1;
+                    return Ask::Granted(Grant::Connect);
+                }
+                if let Some(server) = self.take_oldest_idle() {
+                    self.pools[slot.0].connecting += 1;
+                    return Ask::GrantedFor(server);
+                }
+            }
+        }
+        let pool = &self.pools[slot.0];
+        if pool.waiters.len() >= pool.max_waiting { Ask::Full } else { Ask::Busy }
+    }
+
+    pub fn wait(&mut self, slot: Slot, waiter: W, now: Instant) -> Ticket {
+        self.next_ticket += 1;
+        let waiting = Waiting { ticket: self.next_ticket, since: now, waiter };
+        self.pools[slot.0].waiters.push_back(waiting);
+        Ticket(self.next_ticket)
+    }
+
+    /// The waiter gave up. (A grant that crosses it comes back through `Waiter::deliver`.)
+    pub fn give_up(&mut self, slot: Slot, ticket: Ticket) {
+        self.pools[slot.0].waiters.retain(|waiting| waiting.ticket != ticket.0);
+    }
+
+    /// A server comes back clean: the first waiter gets it, else it is idle.
+    pub fn give_back(&mut self, slot: Slot, server: S, worker: usize, now: Instant) {
+        let pool = &mut self.pools[slot.0];
+        pool.lent -= 1;
+        let mut server = server;
+        while let Some(waiting) = pool.waiters.pop_front() {
+            match waiting.waiter.deliver(Grant::Server(server)) {
+                Ok(()) => {
+                    pool.lent += 1;
+                    return;
+                }
+                Err(Grant::Server(back)) => server = back,
+                Err(Grant::Connect) => unreachable!("a waiter returns what it was given"),
+            }
+        }
+        pool.idle.push(Idle { server, since: now, worker });
+        self.serve_starving();
+    }
+
+    /// A granted `Connect` has become a server, which is lent.
+    pub fn connected(&mut self, slot: Slot) {
+        let pool = &mut self.pools[slot.0];
+        pool.connecting -= 1;
+        pool.lent += 1;
+    }
+
+    /// A granted `Connect` came to nothing.
+    pub fn not_connected(&mut self, slot: Slot) {
+        self.pools[slot.0].connecting -= 1;
+        self.servers -= 1;
+        self.serve(slot);
+    }
+
+    /// A lent server is closed instead of coming back.
+    pub fn closed(&mut self, slot: Slot) {
+        self.pools[slot.0].lent -= 1;
+        self.servers -= 1;
+        self.serve(slot);
+    }
+
+    /// Takes the idle servers for which `expired(server, idle since)` holds, oldest first, leaving at least `keep`
+    /// unless `expired` says it is dead.
+    pub fn sweep(&mut self, slot: Slot, mut expired: impl FnMut(&S, Instant, usize) -> bool) -> Vec<S> {
+        let pool = &mut self.pools[slot.0];
+        let mut gone = Vec::new();
+        let mut at = 0;
+        while at < pool.idle.len() {
+            let open = pool.lent + pool.connecting + pool.idle.len();
+            if expired(&pool.idle[at].server, pool.idle[at].since, open) {
+                gone.push(pool.idle.remove(at).server);
+                self.servers -= 1;
+            } else {
+                at += 1;
+            }
+        }
+        self.serve(slot);
+        gone
+    }
+
+    /// Room to open a server that nobody asked for yet (`min_size`); nothing is taken from others for it.
+    pub fn ask_spare(&mut self, slot: Slot, min_size: usize) -> bool {
+        let pool = &mut self.pools[slot.0];
+        if pool.open() >= min_size.min(pool.size) || self.servers >= self.max_servers {
+            return false;
+        }
+        self.servers += 1;
+        pool.connecting += 1;
+        true
+    }
+
+    pub fn counts(&self, slot: Slot) -> Counts {
+        let pool = &self.pools[slot.0];
+        Counts {
+            lent: pool.lent,
+            idle: pool.idle.len(),
+            connecting: pool.connecting,
+            waiting: pool.waiters.len(),
+        }
+    }
+
+    pub fn waiting_since(&self, slot: Slot) -> Option<Instant> {
+        self.pools[slot.0].waiters.front().map(|waiting| waiting.since)
+    }
+
+    /// Lent servers over all pools: the node's load.
+    pub fn lent(&self) -> usize {
+        self.pools.iter().map(|pool| pool.lent).sum()
+    }
+
+    /// After room appeared: the pool's own waiters first, then those of other pools.
+    fn serve(&mut self, slot: Slot) {
+        while self.servers < self.max_servers && self.grant_connect(slot) {}
+        self.serve_starving();
+    }
+
+    /// Waiters whose pool has room, and that only the node's budget holds back, in the order they asked.
+    fn serve_starving(&mut self) {
+        loop {
+            let starving = (0..self.pools.len())
+                .filter(|at| self.pools[*at].open() < self.pools[*at].size)
+                .filter_map(|at| Some((self.pools[at].waiters.front()?.ticket, at)))
+                .min();
+            let Some((_, at)) = starving else { return };
+            if self.servers >= self.max_servers && self.take_oldest_idle().is_none() {
+                return;
+            }
+            // `take_oldest_idle` keeps the count of `servers`: the room it made is granted here.
+            self.servers = self.servers.min(self.max_servers - 1);
+            if !self.grant_connect(Slot(at)) {
+                continue;
+            }
+        }
+    }
+
+    fn grant_connect(&mut self, slot: Slot) -> bool {
+        let pool = &mut self.pools[slot.0];
+        while pool.open() < pool.size {
+            let Some(waiting) = pool.waiters.pop_front() else { return false };
+            if waiting.waiter.deliver(Grant::Connect).is_ok() {
+                pool.connecting += 1;
+                self.servers += 1;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The idle server of any pool that was unused longest. `servers` still counts it: its room is the caller's.
+    fn take_oldest_idle(&mut self) -> Option<S> {
+        let pool = self.pools.iter_mut().filter(|pool| !pool.idle.is_empty()).min_by_key(|pool| pool.idle[0].since)?;
+        Some(pool.idle.remove(0).server)
+    }
+}
+
+// === impl PoolState ===
+
+impl<S, W> PoolState<S, W> {
+    fn open(&self) -> usize {
+        self.lent + self.idle.len() + self.connecting
+    }
+
+    fn pop_idle(&mut self, worker: usize) -> Option<S> {
+        let at = self.idle.iter().rposition(|idle| idle.worker == worker).or(self.idle.len().checked_sub(1))?;
+        Some(self.idle.remove(at).server)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    type Log = Rc<RefCell<Vec<(u32, Grant<u32>)>>>;
+
+    struct Fake {
+        id: u32,
+        gone: bool,
+        log: Log,
+    }
+
+    impl Waiter<u32> for Fake {
+        fn deliver(self, grant: Grant<u32>) -> Result<(), Grant<u32>> {
+            if self.gone {
+                return Err(grant);
+            }
+            self.log.borrow_mut().push((self.id, grant));
+            Ok(())
+        }
+    }
+
+    struct World {
+        queue: Queue<u32, Fake>,
+        log: Log,
+        now: Instant,
+    }
+
+    fn world(max_servers: usize, sizes: &[usize]) -> World {
+        let mut queue = Queue::new(max_servers);
+        for size in sizes {
+            queue.add_pool(*size, 2);
+        }
+        World { queue, log: Log::default(), now: Instant::now() }
+    }
+
+    impl World {
+        fn wait(&mut self, slot: usize, id: u32, gone: bool) -> Ticket {
+            self.now += Duration::from_secs(1);
+            self.queue.wait(Slot(slot), Fake { id, gone, log: Rc::clone(&self.log) }, self.now)
+        }
+
+        fn open(&mut self, slot: usize) {
+            assert_eq!(self.queue.ask(Slot(slot), 0), Ask::Granted(Grant::Connect));
+            self.queue.connected(Slot(slot));
+        }
+
+        fn give_back(&mut self, slot: usize, server: u32) {
+            self.now += Duration::from_secs(1);
+            self.queue.give_back(Slot(slot), server, 0, self.now);
+        }
+    }
+
+    #[test]
+    fn waiters_are_served_in_their_order_and_gone_ones_are_passed_over() {
+        let mut w = world(10, &[1]);
+        w.open(0);
+        assert_eq!(w.queue.ask(Slot(0), 0), Ask::Busy);
+        w.wait(0, 1, true);
+        w.wait(0, 2, false);
+        assert_eq!(w.queue.ask(Slot(0), 0), Ask::Full);
+        w.give_back(0, 7);
+        assert_eq!(*w.log.borrow(), [(2, Grant::Server(7))]);
+        assert_eq!(w.queue.counts(Slot(0)), Counts { lent: 1, ..Counts::default() });
+        w.give_back(0, 7);
+        assert_eq!(w.queue.ask(Slot(0), 0), Ask::Granted(Grant::Server(7)));
+    }
+
+    #[test]
+    fn nobody_overtakes_a_waiter() {
+        let mut w = world(10, &[1]);
+        w.open(0);
+        let ticket = w.wait(0, 1, false);
+        assert_eq!(w.queue.ask(Slot(0), 0), Ask::Busy);
+        w.queue.give_up(Slot(0), ticket);
+        w.give_back(0, 7);
+        assert!(w.log.borrow().is_empty());
+        assert_eq!(w.queue.ask(Slot(0), 0), Ask::Granted(Grant::Server(7)));
+    }
+
+    #[test]
+    fn a_closed_server_makes_room_for_a_waiter() {
+        let mut w = world(10, &[1]);
+        w.open(0);
+        w.wait(0, 1, false);
+        w.queue.closed(Slot(0));
+        assert_eq!(*w.log.borrow(), [(1, Grant::Connect)]);
+        w.queue.not_connected(Slot(0));
+        assert_eq!(w.queue.counts(Slot(0)), Counts::default());
+        w.open(0);
+    }
+
+    #[test]
+    fn an_idle_server_of_another_pool_gives_way_when_the_node_is_full() {
+        let mut w = world(2, &[2, 2]);
+        w.open(0);
+        w.open(0);
+        w.give_back(0, 7);
+        assert_eq!(w.queue.ask(Slot(1), 0), Ask::GrantedFor(7));
+        w.queue.connected(Slot(1));
+        assert_eq!(w.queue.ask(Slot(1), 0), Ask::Busy);
+        w.wait(1, 1, false);
+        w.give_back(0, 8);
+        assert_eq!(*w.log.borrow(), [(1, Grant::Connect)]);
+        assert_eq!(w.queue.counts(Slot(0)), Counts::default());
+        assert_eq!(w.queue.counts(Slot(1)), Counts { lent: 1, connecting: 1, ..Counts::default() });
+    }
+
+    #[test]
+    fn the_node_s_room_goes_to_whoever_asked_first() {
+        let mut w = world(1, &[1, 1, 1]);
+        w.open(0);
+        w.wait(2, 1, false);
+        w.wait(1, 2, false);
+        w.queue.closed(Slot(0));
+        assert_eq!(*w.log.borrow(), [(1, Grant::Connect)]);
+    }
+
+    #[test]
+    fn idle_servers_of_the_asking_worker_come_first_then_the_newest() {
+        let mut w = world(10, &[3]);
+        for _ in 0..3 {
+            w.open(0);
+        }
+        for (server, worker) in [(1, 1), (2, 0), (3, 1)] {
+            w.now += Duration::from_secs(1);
+            w.queue.give_back(Slot(0), server, worker, w.now);
+        }
+        assert_eq!(w.queue.ask(Slot(0), 0), Ask::Granted(Grant::Server(2)));
+        assert_eq!(w.queue.ask(Slot(0), 0), Ask::Granted(Grant::Server(3)));
+    }
+
+    #[test]
+    fn sweeping_counts_down_and_spares_fill_up() {
+        let mut w = world(10, &[3]);
+        w.open(0);
+        w.give_back(0, 7);
+        assert_eq!(w.queue.sweep(Slot(0), |_, _, open| open > 1), Vec::<u32>::new());
+        assert_eq!(w.queue.sweep(Slot(0), |server, _, _| *server == 7), [7]);
+        assert!(w.queue.ask_spare(Slot(0), 1));
+        assert!(!w.queue.ask_spare(Slot(0), 1));
+        w.queue.connected(Slot(0));
+        w.give_back(0, 8);
+        assert_eq!(w.queue.counts(Slot(0)), Counts { idle: 1, ..Counts::default() });
+    }
+}
