@@ -4,4 +4,4 @@ pub mod node;
 pub mod topology;
 
 pub use node::{Health, Lsn, NodeId, Observation, Role};
-pub use topology::{Node, Topology};
+pub use topology::{Node, Topology, initial_topology};

@@ -1,6 +1,7 @@
 //! Who is what, at one moment: immutable, stamped with an epoch, published by the monitor only.
 
 use super::node::{Health, NodeId, Observation, Role};
+use crate::config::{self, Config};
 
 #[derive(Clone, Debug)]
 pub struct Topology {
@@ -26,6 +27,9 @@ pub struct Node {
     pub port: u16,
     pub role: Role,
     pub health: Health,
+    /// What an operator should look at although the node counts as it does: it is full (53300), the monitor's login is
+    /// refused, probes are failing but not yet often enough …
+    pub warning: Option<String>,
     /// The last successful probe's answer, kept while the node is down.
     pub observation: Option<Observation>,
     pub upstream: Option<NodeId>,
@@ -34,10 +38,48 @@ pub struct Node {
     pub lag_ms: Option<u64>,
 }
 
+/// Before anything is known: each configured node `Starting`, no primary, epoch 0.
+pub fn initial_topology(config: &Config) -> Topology {
+    Topology::unknown(&config.nodes)
+}
+
 // === impl Topology ===
 
 impl Topology {
+    /// Before anything is known of these nodes.
+    pub fn unknown(nodes: &[config::Node]) -> Self {
+        Self {
+            epoch: 0,
+            system_identifier: None,
+            nodes: (0u16..).zip(nodes).map(|(index, node)| Node::unknown(NodeId(index), node)).collect(),
+            primary: None,
+            standbys: Vec::new(),
+            no_primary_because: Some("no node was asked yet".into()),
+        }
+    }
+
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[usize::from(id.0)]
+    }
+}
+
+// === impl Node ===
+
+impl Node {
+    /// A node nobody has asked yet.
+    pub fn unknown(id: NodeId, node: &config::Node) -> Self {
+        Self {
+            id,
+            name: node.name.clone(),
+            host: node.host.clone(),
+            port: node.port,
+            role: Role::Unknown,
+            health: Health::Starting,
+            warning: None,
+            observation: None,
+            upstream: None,
+            lag_bytes: None,
+            lag_ms: None,
+        }
     }
 }
