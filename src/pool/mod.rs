@@ -1,12 +1,26 @@
-//! Servers for clients: one pool per (node, database, user).
+//! Servers for clients: one pool per (node, database, user), one budget per pool and per node whichever worker asks.
 
-use std::sync::Arc;
-use std::time::Duration;
+pub mod checkout;
+pub mod janitor;
+pub mod queue;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+pub use checkout::{Checkout, CheckoutError};
+use queue::{Counts, Queue, Slot};
 
 use crate::cluster::NodeId;
-use crate::config::PoolMode;
-use crate::server::ServerEntry;
-use crate::stats::PoolCounters;
+use crate::config::{self, Config, PoolMode};
+use crate::server::connect::{ConnectError, Login, connect};
+use crate::server::credential::Credential;
+use crate::server::params::Settings;
+use crate::server::prepared::Prepared;
+use crate::server::{Server, ServerEntry, ServerState};
+use crate::stats::{PoolCounters, SharedCounter};
+use crate::wire::cancel::BackendKey;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolKey {
@@ -16,7 +30,46 @@ pub struct PoolKey {
 }
 
 /// All pools of the process.
-pub struct Pools {}
+pub struct Pools {
+    settings: config::Pool,
+    workers: usize,
+    nodes: Vec<Arc<NodePools>>,
+    pools: Mutex<BTreeMap<PoolKey, Arc<Pool>>>,
+    /// What each user's servers log in with: learned at that user's last login.
+    credentials: Mutex<HashMap<Arc<str>, Credential>>,
+    servers: Arc<Servers>,
+}
+
+/// The pools of one node share a budget, so they share a queue.
+pub struct NodePools {
+    pub id: NodeId,
+    pub host: String,
+    pub port: u16,
+    queue: Mutex<Queue<Queued, checkout::Wake>>,
+}
+
+type Queued = Box<Server>;
+
+/// Servers for one (node, database, user).
+pub struct Pool {
+    pub key: PoolKey,
+    pub node: Arc<NodePools>,
+    pub settings: config::Pool,
+    slot: Slot,
+    /// One per worker.
+    pub counters: Vec<PoolCounters>,
+    credential: Mutex<Credential>,
+    servers: Arc<Servers>,
+}
+
+/// Every open server, for the console.
+#[derive(Default)]
+struct Servers {
+    last_id: AtomicU64,
+    entries: Mutex<Vec<Weak<ServerEntry>>>,
+    connected: SharedCounter,
+    failed: SharedCounter,
+}
 
 /// One pool at a glance, for the console and the metrics.
 #[derive(Clone, Debug)]
@@ -33,19 +86,188 @@ pub struct PoolSnapshot {
     pub max_wait: Duration,
 }
 
+// === impl Pools ===
+
 impl Pools {
+    pub fn new(config: &Config) -> Self {
+        let node = |(at, node): (usize, &config::Node)| {
+            Arc::new(NodePools {
+                id: NodeId(at as u16),
+                host: node.host.clone(),
+                port: node.port,
+                queue: Mutex::new(Queue::new(node.max_servers)),
+            })
+        };
+        Self {
+            settings: config.pool.clone(),
+            workers: config.workers,
+            nodes: config.nodes.iter().enumerate().map(node).collect(),
+            pools: Mutex::default(),
+            credentials: Mutex::default(),
+            servers: Arc::default(),
+        }
+    }
+
+    /// The pool of `key`, made if it is not there.
+    pub fn pool(&self, key: &PoolKey) -> Arc<Pool> {
+        let mut pools = lock(&self.pools);
+        if let Some(pool) = pools.get(key) {
+            return Arc::clone(pool);
+        }
+        let node = Arc::clone(self.node(key.node));
+        let slot = lock(&node.queue).add_pool(self.settings.size, self.settings.max_waiting);
+        let credential = lock(&self.credentials).get(&key.user).cloned().unwrap_or(Credential::None);
+        let pool = Arc::new(Pool {
+            key: key.clone(),
+            node,
+            settings: self.settings.clone(),
+            slot,
+            counters: (0..self.workers).map(|_| PoolCounters::default()).collect(),
+            credential: Mutex::new(credential),
+            servers: Arc::clone(&self.servers),
+        });
+        pools.insert(key.clone(), Arc::clone(&pool));
+        pool
+    }
+
+    pub fn node(&self, id: NodeId) -> &Arc<NodePools> {
+        &self.nodes[usize::from(id.0)]
+    }
+
+    /// What `user`'s servers log in with from now on.
+    pub fn set_credential(&self, user: &Arc<str>, credential: &Credential) {
+        let known = lock(&self.credentials).insert(Arc::clone(user), credential.clone());
+        if known.as_ref() != Some(credential) {
+            for pool in lock(&self.pools).values().filter(|pool| pool.key.user == *user) {
+                lock(&pool.credential).clone_from(credential);
+            }
+        }
+    }
+
     /// In the order of the keys.
     pub fn snapshot(&self) -> Vec<PoolSnapshot> {
-        todo!()
+        self.all().iter().map(|pool| pool.snapshot()).collect()
+    }
+
+    pub fn all(&self) -> Vec<Arc<Pool>> {
+        lock(&self.pools).values().map(Arc::clone).collect()
     }
 
     /// All open servers, by id.
     pub fn servers(&self) -> Vec<Arc<ServerEntry>> {
-        todo!()
+        let mut entries = lock(&self.servers.entries);
+        entries.retain(|entry| entry.strong_count() > 0);
+        entries.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Logins to PostgreSQL since the start: done, failed.
+    pub fn logins(&self) -> (u64, u64) {
+        (self.servers.connected.get(), self.servers.failed.get())
     }
 
     /// Calls `visit` with each pool's counters, one entry per worker.
-    pub fn for_each_counters(&self, _visit: &mut dyn FnMut(&PoolKey, &[PoolCounters])) {
-        todo!()
+    pub fn for_each_counters(&self, visit: &mut dyn FnMut(&PoolKey, &[PoolCounters])) {
+        for pool in self.all() {
+            visit(&pool.key, &pool.counters);
+        }
     }
+}
+
+// === impl NodePools ===
+
+impl NodePools {
+    /// Servers at work: what "least active" compares.
+    pub fn load(&self) -> usize {
+        lock(&self.queue).lent()
+    }
+}
+
+// === impl Pool ===
+
+impl Pool {
+    pub fn counts(&self) -> Counts {
+        self.lock().counts(self.slot)
+    }
+
+    fn snapshot(&self) -> PoolSnapshot {
+        let queue = self.lock();
+        let counts = queue.counts(self.slot);
+        PoolSnapshot {
+            key: self.key.clone(),
+            mode: self.settings.mode,
+            size: self.settings.size,
+            active: counts.lent,
+            idle: counts.idle,
+            connecting: counts.connecting,
+            waiting: counts.waiting,
+            max_wait: queue.waiting_since(self.slot).map_or(Duration::ZERO, |since| since.elapsed()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue<Queued, checkout::Wake>> {
+        lock(&self.node.queue)
+    }
+
+    /// Logs in to the node. The books are the caller's.
+    async fn open_server(&self, worker: usize) -> Result<Box<Server>, ConnectError> {
+        let credential = lock(&self.credential).clone();
+        let login = Login {
+            host: &self.node.host,
+            port: self.node.port,
+            user: &self.key.user,
+            database: &self.key.database,
+            parameters: &[],
+            credential: &credential,
+            timeout: self.settings.connect_timeout,
+        };
+        let logged_in = match connect(login).await {
+            Ok(logged_in) => logged_in,
+            Err(error) => {
+                self.servers.failed.add(1);
+                return Err(error);
+            }
+        };
+        let addr = logged_in.stream.peer_addr().map_err(ConnectError::Io)?;
+        let local_addr = logged_in.stream.local_addr().map_err(ConnectError::Io)?;
+        self.servers.connected.add(1);
+        let entry = Arc::new(ServerEntry {
+            id: self.servers.last_id.fetch_add(1, Relaxed) + 1,
+            node: self.key.node,
+            database: self.key.database.as_ref().into(),
+            user: self.key.user.as_ref().into(),
+            addr,
+            local_addr,
+            process_id: logged_in.process_id,
+            connected_at: SystemTime::now(),
+            state: (ServerState::Active as u8).into(),
+            request_at_us: 0.into(),
+            client_id: 0.into(),
+            prepared_statements: 0.into(),
+        });
+        let mut entries = lock(&self.servers.entries);
+        if entries.len() == entries.capacity() {
+            entries.retain(|entry| entry.strong_count() > 0);
+        }
+        entries.push(Arc::downgrade(&entry));
+        drop(entries);
+        Ok(Box::new(Server {
+            stream: logged_in.stream,
+            node: self.key.node,
+            entry,
+            key: Arc::new(BackendKey {
+                process_id: logged_in.process_id,
+                secret: logged_in.cancel_key.into_boxed_slice(),
+            }),
+            reported: logged_in.parameters,
+            settings: Arc::new(Settings::default()),
+            prepared: Prepared::new(self.settings.prepared_statements),
+            unnamed: None,
+            worker,
+            connected_at: Instant::now(),
+        }))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
