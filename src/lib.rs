@@ -5,7 +5,9 @@
 // floor 0: words
 pub mod config;
 pub mod feed;
+pub mod setup_sql;
 pub mod stats;
+pub mod version;
 pub mod wire;
 
 // floor 1: decisions
