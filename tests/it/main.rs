@@ -1,1 +1,3 @@
 //! Integration tests that need no service: pure parts, text scenarios, fake PostgreSQL.
+
+mod architecture;
