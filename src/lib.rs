@@ -12,6 +12,7 @@ pub mod wire;
 
 // floor 1: decisions
 pub mod cluster;
+pub mod credential;
 pub mod route;
 pub mod sql;
 

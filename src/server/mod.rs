@@ -7,6 +7,7 @@ pub mod entry;
 pub mod params;
 pub mod prepared;
 pub mod query;
+pub mod scram;
 
 use std::mem::MaybeUninit;
 use std::pin::Pin;

@@ -5,4 +5,5 @@ pub mod cancel;
 pub mod error;
 pub mod frame;
 pub mod frontend;
+pub mod scram;
 pub mod startup;
