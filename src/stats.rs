@@ -1,7 +1,9 @@
 //! Counters and histograms. Each worker writes its own, readers sum: no contended atomic on the query path.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// A counter with a single writer (one worker): a plain load and store, not a locked add.
 #[derive(Default, Debug)]
@@ -51,6 +53,41 @@ pub struct PoolCounters {
     pub proxy: Histogram,
 }
 
+/// [`PoolCounters`] at one moment, without the histograms: to sum, to compare, to show.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct PoolTotals {
+    pub assignments: u64,
+    pub xacts: u64,
+    pub queries: u64,
+    pub received: u64,
+    pub sent: u64,
+    pub xact_time_us: u64,
+    pub query_time_us: u64,
+    pub wait_time_us: u64,
+    pub client_parses: u64,
+    pub server_parses: u64,
+    pub binds: u64,
+    pub errors: u64,
+}
+
+/// [`Histogram`]s at one moment, summed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistogramTotals {
+    buckets: [u64; BUCKETS],
+    sum_us: u64,
+}
+
+/// What each database did per second in the last full period. One timer samples, the console reads.
+#[derive(Default, Debug)]
+pub struct Averages(Mutex<Period>);
+
+#[derive(Default, Debug)]
+struct Period {
+    started: Option<Instant>,
+    totals: BTreeMap<Arc<str>, PoolTotals>,
+    averages: BTreeMap<Arc<str>, PoolTotals>,
+}
+
 /// What the whole process counts, outside of the query path.
 #[derive(Default, Debug)]
 pub struct ProcessCounters {
@@ -69,6 +106,8 @@ pub struct ProcessCounters {
     /// Servers thrown away because their state was not known to be clean.
     pub servers_discarded: SharedCounter,
     pub slow_statements: SharedCounter,
+    /// Sampled by `admin::sample`.
+    pub averages: Averages,
 }
 
 // === impl Counter, SharedCounter ===
@@ -125,6 +164,150 @@ impl Histogram {
     }
 }
 
+// === impl PoolTotals ===
+
+impl PoolTotals {
+    /// Adds what one worker counted.
+    pub fn count(&mut self, counters: &PoolCounters) {
+        self.assignments += counters.assignments.get();
+        self.xacts += counters.xacts.get();
+        self.queries += counters.queries.get();
+        self.received += counters.received.get();
+        self.sent += counters.sent.get();
+        self.xact_time_us += counters.xact_time_us.get();
+        self.query_time_us += counters.query_time_us.get();
+        self.wait_time_us += counters.wait_time_us.get();
+        self.client_parses += counters.client_parses.get();
+        self.server_parses += counters.server_parses.get();
+        self.binds += counters.binds.get();
+        self.errors += counters.errors.get();
+    }
+
+    pub fn add(&mut self, other: &PoolTotals) {
+        *self = self.combine(other, |a, b| a + b);
+    }
+
+    /// PgBouncer's `avg_*`: per second, but times per transaction and per query.
+    pub fn average_since(&self, earlier: &PoolTotals, elapsed: Duration) -> PoolTotals {
+        let elapsed_us = elapsed.as_micros().max(1);
+        let difference = self.combine(earlier, u64::saturating_sub);
+        let per_second = |n: u64| (u128::from(n) * 1_000_000 / elapsed_us) as u64;
+        let mut average = difference.combine(&difference, |n, _| per_second(n));
+        average.xact_time_us = difference.xact_time_us / difference.xacts.max(1);
+        average.query_time_us = difference.query_time_us / difference.queries.max(1);
+        average
+    }
+
+    fn combine(&self, other: &PoolTotals, f: impl Fn(u64, u64) -> u64) -> PoolTotals {
+        PoolTotals {
+            assignments: f(self.assignments, other.assignments),
+            xacts: f(self.xacts, other.xacts),
+            queries: f(self.queries, other.queries),
+            received: f(self.received, other.received),
+            sent: f(self.sent, other.sent),
+            xact_time_us: f(self.xact_time_us, other.xact_time_us),
+            query_time_us: f(self.query_time_us, other.query_time_us),
+            wait_time_us: f(self.wait_time_us, other.wait_time_us),
+            client_parses: f(self.client_parses, other.client_parses),
+            server_parses: f(self.server_parses, other.server_parses),
+            binds: f(self.binds, other.binds),
+            errors: f(self.errors, other.errors),
+        }
+    }
+}
+
+// === impl HistogramTotals ===
+
+impl Default for HistogramTotals {
+    fn default() -> Self {
+        Self { buckets: [0; BUCKETS], sum_us: 0 }
+    }
+}
+
+impl HistogramTotals {
+    /// Adds what one worker recorded.
+    pub fn count(&mut self, histogram: &Histogram) {
+        for (total, bucket) in self.buckets.iter_mut().zip(&histogram.buckets) {
+            *total += bucket.load(Relaxed);
+        }
+        self.sum_us = self.sum_us.wrapping_add(histogram.sum_us());
+    }
+
+    pub fn sum_us(&self) -> u64 {
+        self.sum_us
+    }
+
+    pub fn total(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    /// How many durations were shorter than 2^`exponent` microseconds: exact, a bucket ends there (0..=27).
+    pub fn shorter_than_2_pow(&self, exponent: u32) -> u64 {
+        self.buckets[..=bucket_of((1 << exponent) - 1)].iter().sum()
+    }
+}
+
+// === impl Averages ===
+
+impl Averages {
+    /// Ends the period that the last call began.
+    pub fn sample(&self, now: Instant, totals: BTreeMap<Arc<str>, PoolTotals>) {
+        let mut period = self.lock();
+        if let Some(started) = period.started {
+            let elapsed = now.saturating_duration_since(started);
+            let none = PoolTotals::default();
+            let average = |(database, now): (&Arc<str>, &PoolTotals)| {
+                let before = period.totals.get(database).unwrap_or(&none);
+                (Arc::clone(database), now.average_since(before, elapsed))
+            };
+            let averages = totals.iter().map(average).collect();
+            period.averages = averages;
+        }
+        period.started = Some(now);
+        period.totals = totals;
+    }
+
+    /// Of the last full period; empty during the first one.
+    pub fn latest(&self) -> BTreeMap<Arc<str>, PoolTotals> {
+        self.lock().averages.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Period> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl ProcessCounters ===
+
+impl ProcessCounters {
+    /// Name, meaning and value of each, as the metrics name them (`pgherd_<name>_total`).
+    pub fn list(&self) -> [(&'static str, &'static str, u64); 13] {
+        [
+            ("clients_accepted", "Connections accepted on the client port.", self.clients_accepted.get()),
+            ("clients_refused", "Connections refused by a limit.", self.clients_refused.get()),
+            ("logins_failed", "Logins refused: password, user or database.", self.logins_failed.get()),
+            ("login_timeouts", "Connections closed because the login took too long.", self.login_timeouts.get()),
+            (
+                "protocol_violations",
+                "Connections closed for malformed or oversized input.",
+                self.protocol_violations.get(),
+            ),
+            ("cancels", "Cancel requests that named a client.", self.cancels.get()),
+            ("cancels_unknown", "Cancel requests that named no client.", self.cancels_unknown.get()),
+            ("wait_timeouts", "Clients that waited too long for a server.", self.wait_timeouts.get()),
+            ("servers_connected", "Server connections opened.", self.servers_connected.get()),
+            ("servers_closed", "Server connections closed.", self.servers_closed.get()),
+            ("server_connect_failures", "Server connections that failed to open.", self.server_connect_failures.get()),
+            (
+                "servers_discarded",
+                "Server connections closed because their state was not known to be clean.",
+                self.servers_discarded.get(),
+            ),
+            ("slow_statements", "Statements over log.slow_statement.", self.slow_statements.get()),
+        ]
+    }
+}
+
 #[inline]
 fn bucket_of(us: u64) -> usize {
     if us < SUB as u64 {
@@ -157,5 +340,32 @@ mod tests {
         }
         assert_eq!((histogram.count(), histogram.sum_us()), (4, 1111));
         assert_eq!(histogram.count_at_most(100), 3);
+    }
+
+    #[test]
+    fn totals_of_histograms_are_exact_at_powers_of_two() {
+        let histogram = Histogram::default();
+        for us in [0, 1, 2, 3, 4, 7, 8, 1023, 1024, 1025] {
+            histogram.record(Duration::from_micros(us));
+        }
+        let mut totals = HistogramTotals::default();
+        totals.count(&histogram);
+        let shorter: Vec<u64> = [0, 1, 2, 3, 4, 10, 11].map(|e| totals.shorter_than_2_pow(e)).into();
+        assert_eq!(shorter, [1, 2, 4, 6, 7, 8, 10]);
+        assert_eq!((totals.total(), totals.sum_us()), (10, histogram.sum_us()));
+    }
+
+    #[test]
+    fn averages_are_those_of_the_last_full_period() {
+        let averages = Averages::default();
+        let (t0, name) = (Instant::now(), Arc::<str>::from("app"));
+        let totals = |queries, query_time_us| {
+            BTreeMap::from([(Arc::clone(&name), PoolTotals { queries, query_time_us, ..Default::default() })])
+        };
+        averages.sample(t0, totals(100, 5_000));
+        assert!(averages.latest().is_empty());
+        averages.sample(t0 + Duration::from_secs(60), totals(700, 11_000));
+        let latest = averages.latest()[&name];
+        assert_eq!((latest.queries, latest.query_time_us), (10, 10));
     }
 }
