@@ -1,0 +1,40 @@
+# What one types. Each target sets up what it needs (scripts/setup.sh); nothing has to be typed before.
+#
+#   make demo ARGS="--for 20s"        make test TESTS=routing        make bench ARGS=--quick
+
+SHELL := /bin/bash
+# rustup installs here, and a fresh shell may not know it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+CARGO ?= cargo
+# Each end-to-end test starts PostgreSQL: more threads than this only make a small machine slow and the tests late.
+E2E_THREADS ?= 2
+TESTS ?=
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## a real cluster of three on this machine and the proxy before it; Ctrl-C removes everything
+	@scripts/setup.sh compiler postgres
+	@$(CARGO) run --quiet --bin pgherd -- demo $(ARGS)
+
+test: ## all tests: units, pure parts, and end to end on a real PostgreSQL cluster with real drivers
+	@scripts/setup.sh compiler postgres drivers
+	$(CARGO) test --lib --bins --test it -- $(TESTS)
+	$(CARGO) test --test e2e -- --test-threads=$(E2E_THREADS) $(TESTS)
+
+lint: ## format, clippy, shell scripts; licences and bans too where cargo-deny is installed
+	@scripts/setup.sh compiler lint
+	$(CARGO) fmt --check
+	$(CARGO) clippy --quiet --all-targets -- -D warnings
+	@scripts/lint.sh
+
+bench: ## the pure parts (criterion), then the peers' comparison into benches/README.md
+	@scripts/setup.sh compiler postgres peers
+	$(CARGO) bench --benches
+	$(CARGO) build --release --bin pgherd
+	python3 benches/peers/run.py $(ARGS)
