@@ -1,0 +1,179 @@
+//! The heart of the monitor: events in, actions out; no socket, no clock.
+//!
+//! The shell (`monitor`) awaits one event or the deadline, calls [`Controller::handle`] and performs the actions in
+//! their order. What follows from what is known stands in `judgement`.
+
+use std::time::{Duration, Instant};
+
+use super::judgement::{Judge, Member};
+use super::node::{NodeId, Observation};
+use super::story;
+use super::topology::Topology;
+use crate::config;
+
+pub struct Controller {
+    settings: Settings,
+    members: Vec<Member>,
+    judge: Judge,
+    /// As published last.
+    topology: Topology,
+    /// When it is to be said again who is waited for; `None` while there is a primary, or nothing was said yet.
+    next_notice: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Failed probes in a row until a node counts as down. At least 1.
+    pub failures: u32,
+    /// Between two notices of who is waited for while there is no primary.
+    pub notice_interval: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    Observed {
+        node: NodeId,
+        observation: Observation,
+    },
+    ProbeFailed {
+        node: NodeId,
+        failure: Failure,
+    },
+    /// The [`deadline`](Controller::deadline) has passed.
+    Tick,
+}
+
+/// Why a probe brought no observation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// In words an operator understands.
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Connection refused or reset, no route, no such host.
+    Unreachable,
+    /// No answer in time.
+    TimedOut,
+    /// PostgreSQL says it is not serving: starting up, shutting down, in crash recovery (57P03, 57P01).
+    NotServing,
+    /// No connection left (53300). The node lives: never counted against it.
+    Full,
+    /// It answers, but refuses the monitor: password, database, privilege. The node lives: never counted against it.
+    Denied,
+    /// The answer made no sense.
+    Broken,
+}
+
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Makes this what all sessions see.
+    Publish(Topology),
+    Log {
+        level: Level,
+        text: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+// === impl Controller ===
+
+impl Controller {
+    pub fn new(nodes: &[config::Node], settings: Settings) -> Self {
+        let topology = Topology::unknown(nodes);
+        let members = topology.nodes.iter().map(Member::new).collect();
+        Self { settings, members, judge: Judge::default(), topology, next_notice: None }
+    }
+
+    pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Observed { node, observation } => {
+                let member = &mut self.members[usize::from(node.0)];
+                actions.extend(story::answered(member));
+                member.answered(observation);
+            }
+            Event::ProbeFailed { node, failure } => {
+                let member = &mut self.members[usize::from(node.0)];
+                actions.extend(story::failed(member, &failure));
+                member.failed(failure, self.settings.failures);
+            }
+            Event::Tick => {}
+        }
+        self.settle(&mut actions, now);
+        actions
+    }
+
+    /// When [`Event::Tick`] is due, and what for.
+    pub fn deadline(&self) -> Option<(Instant, &'static str)> {
+        self.next_notice.map(|at| (at, "say who is waited for"))
+    }
+
+    /// Draws the conclusions: a new topology, and what to tell the operator.
+    fn settle(&mut self, actions: &mut Vec<Action>, now: Instant) {
+        let mut topology = self.judge.judge(&self.members, self.settings.failures);
+        topology.epoch = self.topology.epoch + u64::from(differs(&self.topology, &topology));
+        story::changes(&self.topology, &topology, actions);
+        self.notice(&topology, actions, now);
+        self.topology = topology.clone();
+        actions.push(Action::Publish(topology));
+    }
+
+    /// Says who is waited for: once everybody was asked, then at a bounded rate.
+    fn notice(&mut self, topology: &Topology, actions: &mut Vec<Action>, now: Instant) {
+        let Some(because) = &topology.no_primary_because else {
+            self.next_notice = None;
+            return;
+        };
+        let lost_just_now = self.topology.primary.is_some(); // `story::changes` has said so
+        let due = self.next_notice.is_none_or(|at| now >= at);
+        if lost_just_now || (due && self.members.iter().all(Member::was_heard)) {
+            self.next_notice = Some(now + self.settings.notice_interval);
+            if !lost_just_now {
+                actions.push(Action::log(Level::Warn, format!("waiting for a primary: {because}")));
+            }
+        }
+    }
+}
+
+/// Whether the epoch has to rise: a role, a health, a node's fitness or the primary changed; positions do not count.
+fn differs(before: &Topology, after: &Topology) -> bool {
+    before.system_identifier != after.system_identifier
+        || before.primary != after.primary
+        || before.standbys != after.standbys
+        || before
+            .nodes
+            .iter()
+            .zip(&after.nodes)
+            .any(|(before, after)| before.role != after.role || before.health.as_str() != after.health.as_str())
+}
+
+// === impl Action ===
+
+impl Action {
+    pub(super) fn log(level: Level, text: impl Into<String>) -> Self {
+        Action::Log { level, text: text.into() }
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    pub fn new(kind: FailureKind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
+
+    /// The node lives and says so: nothing to hold against it.
+    pub(super) fn proves_life(&self) -> bool {
+        matches!(self.kind, FailureKind::Full | FailureKind::Denied)
+    }
+}
