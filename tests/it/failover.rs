@@ -1,0 +1,328 @@
+//! Text scenarios for the controller: what the nodes tell, and what must follow. `tests/data/topology/*.txt`.
+//!
+//! ```text
+//! ## an external promotion is followed at once
+//! nodes pg1 pg2=10.0.0.2:5433 pg3        # host = name and port 5432 unless given; `failures=N` (default 3)
+//! 0     pg1 primary tli=1 lsn=0/3000000  # milliseconds from the start; sys=N (default 7)
+//! 0     pg2 standby tli=1 lsn=0/3000000 replayed=0/2000000 from=pg1 delay=12
+//! 1000  pg1 fails refused: text          # refused | timeout | notserving | full | denied | broken
+//! 1000  passes                           # deadlines up to then are kept before every event
+//! expect primary=pg2 standbys=pg1,pg3 epoch=+1    # `none` for nobody; epoch=N, `same` or `+N` since the last expect
+//! expect pg1 role=primary health=refused upstream=pg2 lag=4096 delay=12 reason~text warning~text
+//! expect because~text                    # why there is no primary
+//! expect log warn~text                   # some line since the last time a log was expected
+//! expect no log                          # ditto; `debug` lines don't count
+//! ```
+//!
+//! `~` takes the rest of the line and looks for it in the text.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use pgherd::cluster::{Action, Controller, Event, Failure, FailureKind, Level, Lsn, NodeId, Observation, Settings};
+use pgherd::cluster::{Node, Topology};
+use pgherd::config;
+
+#[test]
+fn topology_scenarios_hold() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/topology");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut scenarios = 0;
+    let mut failures = String::new();
+    for file in files {
+        for block in blocks(&std::fs::read_to_string(&file).unwrap()) {
+            scenarios += 1;
+            if let Err((line, message)) = play(&block) {
+                let name = file.file_name().unwrap().to_string_lossy();
+                let _ = writeln!(failures, "{name}:{line}: {}: {message}", block.title);
+            }
+        }
+    }
+    assert!(failures.is_empty(), "\n{failures}");
+    assert!(scenarios >= 25, "only {scenarios} scenarios were found in {}", directory.display());
+}
+
+/// One scenario of a file: its title, and its lines with their numbers, comments removed.
+struct Block {
+    title: String,
+    lines: Vec<(usize, String)>,
+}
+
+fn blocks(text: &str) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        if let Some(title) = line.strip_prefix("## ") {
+            blocks.push(Block { title: title.into(), lines: Vec::new() });
+            continue;
+        }
+        let line = line.split(" #").next().unwrap_or_default().trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        blocks.last_mut().expect("a scenario starts with `## title`").lines.push((number, line.into()));
+    }
+    blocks
+}
+
+type Failed = (usize, String);
+
+fn play(block: &Block) -> Result<(), Failed> {
+    let mut world: Option<World> = None;
+    for (number, line) in &block.lines {
+        let fail = |message: String| (*number, format!("`{line}`: {message}"));
+        if let Some(nodes) = line.strip_prefix("nodes ") {
+            world = Some(World::new(nodes).map_err(fail)?);
+            continue;
+        }
+        let world = world.as_mut().ok_or_else(|| fail("`nodes …` comes first".into()))?;
+        match line.strip_prefix("expect ") {
+            Some(expected) => world.expect(expected).map_err(fail)?,
+            None => world.event(line).map_err(fail)?,
+        }
+    }
+    Ok(())
+}
+
+struct World {
+    controller: Controller,
+    nodes: Vec<config::Node>,
+    topology: Topology,
+    start: Instant,
+    now: Instant,
+    /// Of the last `expect … epoch=`.
+    epoch: u64,
+    logs: Vec<(Level, String)>,
+}
+
+// === impl World ===
+
+impl World {
+    fn new(line: &str) -> Result<Self, String> {
+        let mut settings = Settings { failures: 3, notice_interval: Duration::from_secs(10) };
+        let mut nodes = Vec::new();
+        for word in line.split_whitespace() {
+            if let Some(failures) = word.strip_prefix("failures=") {
+                settings.failures = number(failures)?;
+                continue;
+            }
+            let (name, address) = word.split_once('=').unwrap_or((word, word));
+            let (host, port) = address.rsplit_once(':').unwrap_or((address, "5432"));
+            nodes.push(config::Node { name: name.into(), host: host.into(), port: number(port)?, max_servers: 10 });
+        }
+        let start = Instant::now();
+        Ok(Self {
+            controller: Controller::new(&nodes, settings),
+            topology: Topology::unknown(&nodes),
+            nodes,
+            start,
+            now: start,
+            epoch: 0,
+            logs: Vec::new(),
+        })
+    }
+
+    /// `1000 pg1 standby …`, `1000 pg1 fails kind: text`, `1000 passes`
+    fn event(&mut self, line: &str) -> Result<(), String> {
+        let (at, rest) = line.split_once(char::is_whitespace).ok_or("time and event are wanted")?;
+        self.pass_until(self.start + Duration::from_millis(number(at)?));
+        let rest = rest.trim();
+        if rest == "passes" {
+            return Ok(());
+        }
+        let (name, what) = rest.split_once(' ').ok_or("node and event are wanted")?;
+        let node = self.id(name)?;
+        let event = match what.strip_prefix("fails ") {
+            Some(failure) => Event::ProbeFailed { node, failure: parse_failure(failure)? },
+            None => Event::Observed { node, observation: self.observation(what)? },
+        };
+        self.handle(event);
+        Ok(())
+    }
+
+    /// Time goes by: every deadline on the way is kept, as the shell would.
+    fn pass_until(&mut self, until: Instant) {
+        while let Some((due, _)) = self.controller.deadline().filter(|(due, _)| *due <= until) {
+            self.now = due;
+            self.handle(Event::Tick);
+        }
+        self.now = until;
+    }
+
+    fn handle(&mut self, event: Event) {
+        for action in self.controller.handle(event, self.now) {
+            match action {
+                Action::Publish(topology) => self.topology = topology,
+                Action::Log { level, text } => self.logs.push((level, text)),
+            }
+        }
+    }
+
+    fn observation(&self, text: &str) -> Result<Observation, String> {
+        let (role, facts) = text.split_once(' ').unwrap_or((text, ""));
+        let mut observation = Observation {
+            at: self.now,
+            round_trip_us: 100,
+            in_recovery: match role {
+                "primary" => false,
+                "standby" => true,
+                _ => return Err(format!("`{role}`: primary, standby or fails is wanted")),
+            },
+            system_identifier: 7,
+            timeline: 1,
+            received: Some(Lsn(0x300_0000)),
+            replayed: None,
+            replay_delay_ms: None,
+            upstream: None,
+            version_num: 150_018,
+            version: "15.18".into(),
+        };
+        for fact in facts.split_whitespace() {
+            let (key, value) = fact.split_once('=').ok_or_else(|| format!("`{fact}`: key=value is wanted"))?;
+            match key {
+                "sys" => observation.system_identifier = number(value)?,
+                "tli" => observation.timeline = number(value)?,
+                "lsn" => observation.received = Some(value.parse().map_err(|()| format!("`{value}` is no LSN"))?),
+                "replayed" => observation.replayed = Some(value.parse().map_err(|()| format!("`{value}` is no LSN"))?),
+                "delay" => observation.replay_delay_ms = Some(number(value)?),
+                "from" => observation.upstream = Some(self.address(value)?),
+                _ => return Err(format!("unknown fact `{key}`")),
+            }
+        }
+        observation.replayed = observation.replayed.or(observation.received);
+        Ok(observation)
+    }
+
+    /// `pg1` or `host:port`.
+    fn address(&self, text: &str) -> Result<(String, u16), String> {
+        if let Some((host, port)) = text.rsplit_once(':') {
+            return Ok((host.into(), number(port)?));
+        }
+        let node = &self.nodes[usize::from(self.id(text)?.0)];
+        Ok((node.host.clone(), node.port))
+    }
+
+    fn id(&self, name: &str) -> Result<NodeId, String> {
+        let index = self.nodes.iter().position(|node| node.name == name);
+        index.map(|index| NodeId(index as u16)).ok_or_else(|| format!("there is no node `{name}`"))
+    }
+
+    fn expect(&mut self, text: &str) -> Result<(), String> {
+        if text == "no log" {
+            let told: Vec<_> = self.logs.drain(..).filter(|(level, _)| *level != Level::Debug).collect();
+            return if told.is_empty() { Ok(()) } else { Err(format!("but it was said: {told:?}")) };
+        }
+        if let Some(expected) = text.strip_prefix("log ") {
+            return self.expect_log(expected);
+        }
+        let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
+        if !first.contains(['=', '~']) {
+            return check_node(&self.topology, self.topology.node(self.id(first)?), rest);
+        }
+        let epoch = self.epoch;
+        for_each_fact(text, |key, value| {
+            let topology = &self.topology;
+            match key {
+                "primary" => equal(&self.names(topology.primary.as_slice()), value),
+                "standbys" => equal(&self.names(&topology.standbys), value),
+                "system" => equal(&topology.system_identifier.map_or("none".into(), |id| id.to_string()), value),
+                "because" => contains(topology.no_primary_because.as_deref(), value),
+                "epoch" => {
+                    let rise = topology.epoch - epoch;
+                    let actual = match value.chars().next() {
+                        Some('s') if rise == 0 => "same".to_owned(),
+                        Some('+' | 's') => format!("+{rise}"),
+                        _ => topology.epoch.to_string(),
+                    };
+                    equal(&actual, value)
+                }
+                _ => Err(format!("unknown expectation `{key}`")),
+            }
+        })?;
+        if text.contains("epoch=") {
+            self.epoch = self.topology.epoch;
+        }
+        Ok(())
+    }
+
+    /// `warn~text`; forgets what was said until now.
+    fn expect_log(&mut self, expected: &str) -> Result<(), String> {
+        let (level, text) = expected.split_once('~').ok_or("level~text is wanted")?;
+        let said = |(at, line): &(Level, String)| {
+            format!("{at:?}").eq_ignore_ascii_case(level) && line.to_lowercase().contains(&text.to_lowercase())
+        };
+        if !self.logs.iter().any(said) {
+            return Err(format!("but it was said: {:?}", self.logs));
+        }
+        self.logs.clear();
+        Ok(())
+    }
+
+    fn names(&self, ids: &[NodeId]) -> String {
+        if ids.is_empty() {
+            return "none".into();
+        }
+        ids.iter().map(|id| self.nodes[usize::from(id.0)].name.as_str()).collect::<Vec<_>>().join(",")
+    }
+}
+
+fn check_node(topology: &Topology, node: &Node, facts: &str) -> Result<(), String> {
+    let or_none = |value: Option<u64>| value.map_or("none".into(), |value| value.to_string());
+    for_each_fact(facts, |key, value| match key {
+        "role" => equal(node.role.as_str(), value),
+        "health" => equal(node.health.as_str(), value),
+        "lag" => equal(&or_none(node.lag_bytes), value),
+        "delay" => equal(&or_none(node.lag_ms), value),
+        "upstream" => equal(node.upstream.map_or("none", |id| &topology.node(id).name), value),
+        "reason" => contains(node.health.reason(), value),
+        "warning" if value == "none" => equal(node.warning.as_deref().unwrap_or("none"), value),
+        "warning" => contains(node.warning.as_deref(), value),
+        _ => Err(format!("unknown expectation `{key}`")),
+    })
+}
+
+/// `key=value` words, then perhaps `key~rest of the line`.
+fn for_each_fact(text: &str, mut check: impl FnMut(&str, &str) -> Result<(), String>) -> Result<(), String> {
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let end = rest.find(['=', '~']).ok_or_else(|| format!("`{rest}`: key=value or key~text is wanted"))?;
+        let (key, value) = (&rest[..end], &rest[end + 1..]);
+        let (value, next) = match rest.as_bytes()[end] {
+            b'~' => (value, ""),
+            _ => value.split_once(' ').unwrap_or((value, "")),
+        };
+        check(key, value).map_err(|message| format!("{key}: {message}"))?;
+        rest = next.trim();
+    }
+    Ok(())
+}
+
+fn parse_failure(text: &str) -> Result<Failure, String> {
+    let (kind, words) = text.split_once(':').unwrap_or((text, text));
+    let kind = match kind {
+        "refused" => FailureKind::Unreachable,
+        "timeout" => FailureKind::TimedOut,
+        "notserving" => FailureKind::NotServing,
+        "full" => FailureKind::Full,
+        "denied" => FailureKind::Denied,
+        "broken" => FailureKind::Broken,
+        _ => return Err(format!("unknown failure `{kind}`")),
+    };
+    Ok(Failure::new(kind, words.trim()))
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("`{text}` is no number of the right size"))
+}
+
+fn equal(actual: &str, expected: &str) -> Result<(), String> {
+    if actual == expected { Ok(()) } else { Err(format!("it is {actual}")) }
+}
+
+fn contains(actual: Option<&str>, expected: &str) -> Result<(), String> {
+    match actual {
+        Some(actual) if actual.to_lowercase().contains(&expected.to_lowercase()) => Ok(()),
+        _ => Err(format!("it is {actual:?}")),
+    }
+}
