@@ -167,6 +167,7 @@ fn panic_rule_wants_the_invariant_beside_the_call() {
         "fn f() {\n    // never empty: pushed above\n    x\n        .last()\n        .unwrap();\n}",
         "fn f() { x.unwrap_or(1); }\n#[cfg(test)]\nmod tests { fn g() { x.unwrap(); } }",
         "/// `x.unwrap()`\nfn f() {}",
+        "fn f() {\n    x.expect(\"it was put in above\");\n}",
     ];
     for source in good {
         assert_eq!(rules::panics(&File::new("src/x.rs", source)), Vec::<String>::new(), "{source}");
