@@ -1,3 +1,4 @@
 //! One connection FROM an application.
 
+pub mod handshake;
 pub mod registry;

@@ -23,6 +23,8 @@ pub mod sqlstate {
     pub const FEATURE_NOT_SUPPORTED: &str = "0A000";
     pub const INVALID_AUTHORIZATION: &str = "28000";
     pub const INVALID_PASSWORD: &str = "28P01";
+    pub const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
+    pub const INVALID_PARAMETER_VALUE: &str = "22023";
     pub const UNDEFINED_DATABASE: &str = "3D000";
     pub const READ_ONLY_TRANSACTION: &str = "25006";
     pub const SYNTAX_ERROR: &str = "42601";
