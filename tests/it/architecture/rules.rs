@@ -25,6 +25,7 @@ const FLOORS: &[(&str, &[&str])] = &[
 
 /// The allowed arrows inside a floor. There are no others.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("config", &["setup_sql"]), // the default of auth.query is the function that setup-sql installs
     ("route", &["sql", "cluster"]),
     ("client", &["net"]),
     ("server", &["net"]),
