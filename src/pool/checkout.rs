@@ -26,7 +26,9 @@ pub struct Permit {
 #[derive(Debug)]
 pub enum CheckoutError {
     /// `pool.max_waiting` clients wait already.
-    QueueFull { waiting: usize },
+    QueueFull {
+        waiting: usize,
+    },
     /// `pool.wait_timeout` passed.
     TimedOut(Duration),
     Connect(ConnectError),

@@ -30,7 +30,8 @@ fn sweep(pool: &Pool, now: Instant) {
             dead += 1;
             return true;
         }
-        older(server.connected_at, settings.lifetime) || (open > settings.min_size && older(since, settings.idle_timeout))
+        older(server.connected_at, settings.lifetime)
+            || (open > settings.min_size && older(since, settings.idle_timeout))
     });
     if dead > 0 {
         let node = &pool.node;

@@ -203,12 +203,7 @@ impl<S, W: Waiter<S>> Queue<S, W> {
 
     pub fn counts(&self, slot: Slot) -> Counts {
         let pool = &self.pools[slot.0];
-        Counts {
-            lent: pool.lent,
-            idle: pool.idle.len(),
-            connecting: pool.connecting,
-            waiting: pool.waiters.len(),
-        }
+        Counts { lent: pool.lent, idle: pool.idle.len(), connecting: pool.connecting, waiting: pool.waiters.len() }
     }
 
     pub fn waiting_since(&self, slot: Slot) -> Option<Instant> {

@@ -61,9 +61,10 @@ impl Server {
         match self.stream.poll_read_ready(&mut cx) {
             Poll::Pending => IdleCheck::Quiet,
             // Readiness may be a leftover of the last reply: only a read tells.
-            Poll::Ready(_) => match self.stream.try_io(Interest::READABLE, || {
-                socket2::SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()])
-            }) {
+            Poll::Ready(_) => match self
+                .stream
+                .try_io(Interest::READABLE, || socket2::SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]))
+            {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => IdleCheck::Quiet,
                 _ => IdleCheck::Spoke,
             },

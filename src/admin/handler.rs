@@ -1,0 +1,211 @@
+//! pgwire's handlers: commands to responses, for the simple and the extended protocol.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use futures_util::{Sink, SinkExt, stream};
+use pgwire::api::portal::{Format, Portal};
+use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
+use pgwire::api::results::{FieldFormat, FieldInfo, QueryResponse, Response, Tag};
+use pgwire::api::stmt::QueryParser;
+use pgwire::api::store::PortalStore;
+use pgwire::api::{ClientInfo, ClientPortalStore, Type as WireType};
+use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
+use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::data::DataRow;
+
+use super::command::{self, Command, Constant, Show};
+use super::table::{Column, Table, Type, Value};
+use super::{Dialect, Source, show};
+use crate::version;
+use crate::wire::error::{PgError, sqlstate};
+
+/// One console session's answers.
+pub struct Console {
+    pub user: String,
+    pub dialect: Dialect,
+    pub source: Source,
+}
+
+pub struct Parser;
+
+/// An error of ours, as pgwire carries it.
+pub fn wire_error(error: PgError) -> PgWireError {
+    let mut info = ErrorInfo::new(error.severity.clone(), error.sqlstate, error.message);
+    info.severity_nonlocalized = Some(error.severity);
+    info.detail = error.detail;
+    info.hint = error.hint;
+    PgWireError::UserError(Box::new(info))
+}
+
+// === impl Console ===
+
+impl Console {
+    fn respond(&self, command: &Command, format: &Format) -> PgWireResult<Response> {
+        Ok(match command {
+            Command::Show(show) => {
+                let table = show::table(*show, self.dialect, &(self.source)());
+                query_response(table, "SHOW", format)?
+            }
+            Command::Constant(name, constant) => {
+                let (value, kind) = self.constant(constant);
+                let fields = vec![field(name, kind, format.format_for(0))];
+                rows_response(fields, &[kind], vec![vec![value]], "SELECT")
+            }
+            Command::Begin => Response::TransactionStart(Tag::new("BEGIN")),
+            Command::End(tag) => Response::TransactionEnd(Tag::new(tag)),
+            Command::Ignored(tag) => Response::Execution(Tag::new(tag)),
+        })
+    }
+
+    fn constant(&self, constant: &Constant) -> (Value, Type) {
+        let server_version = || format!("15.0 (pgherd {})", version::VERSION);
+        match constant {
+            Constant::Integer(number) => (Value::from(*number), Type::Int4),
+            Constant::Boolean(value) => (Value::Boolean(*value), Type::Boolean),
+            Constant::Text(text) => (Value::from(text.as_str()), Type::Text),
+            Constant::Version => (Value::from(format!("PostgreSQL {}", server_version())), Type::Text),
+            Constant::ServerVersion => (Value::from(server_version()), Type::Text),
+            Constant::User => (Value::from(self.user.as_str()), Type::Text),
+            Constant::Database => (Value::from(self.dialect.database()), Type::Text),
+        }
+    }
+}
+
+#[async_trait]
+impl SimpleQueryHandler for Console {
+    async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let commands = command::parse(query).map_err(wire_error)?;
+        if commands.is_empty() {
+            return Ok(vec![Response::EmptyQuery]);
+        }
+        // As PgBouncer does; the extended protocol gets rows instead.
+        if commands == [Command::Show(Show::Help)] {
+            let notice = ErrorInfo::new("NOTICE".to_owned(), "00000".to_owned(), show::help_text());
+            client.feed(PgWireBackendMessage::NoticeResponse(notice.into())).await?;
+            return Ok(vec![Response::Execution(Tag::new("SHOW"))]);
+        }
+        commands.iter().map(|command| self.respond(command, &Format::UnifiedText)).collect()
+    }
+}
+
+#[async_trait]
+impl ExtendedQueryHandler for Console {
+    type Statement = Command;
+    type QueryParser = Parser;
+
+    fn query_parser(&self) -> Arc<Parser> {
+        Arc::new(Parser)
+    }
+
+    async fn do_query<C>(&self, _client: &mut C, portal: &Portal<Command>, _max_rows: usize) -> PgWireResult<Response>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Command>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let command = &portal.statement.statement;
+        check_formats(&portal.result_column_format, columns(command).len())?;
+        self.respond(command, &portal.result_column_format)
+    }
+}
+
+// === impl Parser ===
+
+#[async_trait]
+impl QueryParser for Parser {
+    type Statement = Command;
+
+    async fn parse_sql<C>(&self, _: &C, sql: &str, _: &[Option<WireType>]) -> PgWireResult<Option<Command>>
+    where
+        C: ClientInfo + Unpin + Send + Sync,
+    {
+        let mut commands = command::parse(sql).map_err(wire_error)?;
+        if commands.len() > 1 {
+            let message = "cannot insert multiple commands into a prepared statement";
+            return Err(wire_error(PgError::error(sqlstate::SYNTAX_ERROR, message)));
+        }
+        Ok(commands.pop())
+    }
+
+    fn get_parameter_types(&self, _: &Command) -> PgWireResult<Vec<WireType>> {
+        Ok(Vec::new())
+    }
+
+    fn get_result_schema(&self, command: &Command, formats: Option<&Format>) -> PgWireResult<Vec<FieldInfo>> {
+        let columns = columns(command);
+        let formats = formats.unwrap_or(&Format::UnifiedText);
+        check_formats(formats, columns.len())?;
+        let field = |(at, (name, kind)): (usize, &(String, Type))| field(name, *kind, formats.format_for(at));
+        Ok(columns.iter().enumerate().map(field).collect())
+    }
+}
+
+/// Names and types of what `command` returns; none if it returns no rows.
+fn columns(command: &Command) -> Vec<(String, Type)> {
+    match command {
+        Command::Show(show) => show::columns(*show).iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect(),
+        Command::Constant(name, constant) => {
+            let kind = match constant {
+                Constant::Integer(_) => Type::Int4,
+                Constant::Boolean(_) => Type::Boolean,
+                _ => Type::Text,
+            };
+            vec![(name.clone(), kind)]
+        }
+        Command::Begin | Command::End(_) | Command::Ignored(_) => Vec::new(),
+    }
+}
+
+/// pgwire indexes a list of formats by column without looking at its length.
+fn check_formats(formats: &Format, columns: usize) -> PgWireResult<()> {
+    match formats {
+        Format::Individual(list) if list.len() != columns => {
+            let message = format!("bind message has {} result formats but query has {columns} columns", list.len());
+            Err(wire_error(PgError::error(sqlstate::PROTOCOL_VIOLATION, message)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn query_response(table: Table, tag: &str, format: &Format) -> PgWireResult<Response> {
+    let field = |(at, (name, kind)): (usize, &Column)| field(name, *kind, format.format_for(at));
+    let fields = table.columns.iter().enumerate().map(field).collect();
+    let kinds: Vec<Type> = table.columns.iter().map(|(_, kind)| *kind).collect();
+    Ok(rows_response(fields, &kinds, table.rows, tag))
+}
+
+fn rows_response(fields: Vec<FieldInfo>, kinds: &[Type], rows: Vec<Vec<Value>>, tag: &str) -> Response {
+    let encode = |row: Vec<Value>| {
+        let mut data = Vec::with_capacity(16 * row.len());
+        for ((value, kind), field) in row.iter().zip(kinds).zip(&fields) {
+            value.encode(*kind, field.format() == FieldFormat::Binary, &mut data);
+        }
+        let count = fields.len() as i16; // no table has more than 50 columns
+        Ok(DataRow::new(BytesMut::from(&data[..]), count))
+    };
+    let rows: Vec<PgWireResult<DataRow>> = rows.into_iter().map(encode).collect();
+    let mut response = QueryResponse::new(Arc::new(fields), stream::iter(rows));
+    response.set_command_tag(tag);
+    Response::Query(response)
+}
+
+fn field(name: &str, kind: Type, format: FieldFormat) -> FieldInfo {
+    let wire_type = match kind {
+        Type::Text => WireType::TEXT,
+        Type::Int4 => WireType::INT4,
+        Type::Int8 => WireType::INT8,
+        Type::Numeric => WireType::NUMERIC,
+        Type::Boolean => WireType::BOOL,
+    };
+    FieldInfo::new(name.to_owned(), None, None, wire_type, format).with_type_size(kind.size())
+}

@@ -1,0 +1,44 @@
+//! `SHOW CONFIG`, `STATE`, `VERSION`, `HELP`.
+
+use crate::admin::command::Show;
+use crate::admin::snapshot::Snapshot;
+use crate::admin::table::Type::Text;
+use crate::admin::table::{Column, Value, row};
+use crate::version;
+
+pub const CONFIG: &[Column] = &[("key", Text), ("value", Text), ("default", Text), ("changeable", Text)];
+pub const STATE: &[Column] = &[("key", Text), ("value", Text)];
+pub const VERSION: &[Column] = &[("version", Text)];
+/// Ours: PgBouncer sends a notice only, which the extended protocol's clients don't show.
+pub const HELP: &[Column] = &[("command", Text), ("what", Text)];
+
+/// Each setting, then the two that PgBouncer's exporter reads, under PgBouncer's names.
+pub fn config(snapshot: &Snapshot) -> Vec<Vec<Value>> {
+    let changeable = |yes: bool| if yes { "yes" } else { "no" };
+    let mut rows = Vec::new();
+    rows.push(row![
+        "max_client_conn",
+        snapshot.config.limits.max_clients.to_string(),
+        None::<String>,
+        changeable(false)
+    ]);
+    rows.push(row!["max_user_connections", "0", "0", changeable(false)]);
+    rows
+}
+
+pub fn state() -> Vec<Vec<Value>> {
+    vec![row!["active", "yes"], row!["paused", "no"], row!["suspended", "no"]]
+}
+
+pub fn version() -> Vec<Vec<Value>> {
+    vec![row![format!("pgherd {}", version::LONG)]]
+}
+
+pub fn help() -> Vec<Vec<Value>> {
+    Show::ALL.into_iter().map(|show| row![format!("SHOW {}", show.name()), show.help()]).collect()
+}
+
+pub fn help_text() -> String {
+    let line = |show: Show| format!("\n\tSHOW {:<15} {}", show.name(), show.help());
+    std::iter::once("Console usage".to_owned()).chain(Show::ALL.map(line)).collect()
+}
