@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::judgement::{Judge, Member};
 use super::node::{NodeId, Observation};
 use super::story;
-use super::topology::Topology;
+use super::topology::{Node, Topology};
 use crate::config;
 
 pub struct Controller {
@@ -88,10 +88,20 @@ pub enum Level {
 // === impl Controller ===
 
 impl Controller {
+    /// Begins with nothing known.
     pub fn new(nodes: &[config::Node], settings: Settings) -> Self {
-        let topology = Topology::unknown(nodes);
-        let members = topology.nodes.iter().map(Member::new).collect();
-        Self { settings, members, judge: Judge::default(), topology, next_notice: None }
+        Self::resume(nodes, settings, &Topology::unknown(nodes))
+    }
+
+    /// Begins with what `known`, a topology of the same nodes in the same order, tells; its epoch goes on.
+    pub fn resume(nodes: &[config::Node], settings: Settings, known: &Topology) -> Self {
+        let unknown = Topology::unknown(nodes);
+        let is_same = |(known, node): (&Node, &Node)| (&known.host, known.port) == (&node.host, node.port);
+        let same = known.nodes.len() == nodes.len() && known.nodes.iter().zip(&unknown.nodes).all(is_same);
+        let known = if same { known.clone() } else { Topology { epoch: known.epoch, ..unknown.clone() } };
+        let resume = |(node, known)| Member::resume(node, known, settings.failures);
+        let members = unknown.nodes.into_iter().zip(&known.nodes).map(resume).collect();
+        Self { settings, members, judge: Judge::resume(&known), topology: known, next_notice: None }
     }
 
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {

@@ -13,7 +13,7 @@
 //!   first is not necessarily the right one.
 
 use super::chain;
-use super::controller::Failure;
+use super::controller::{Failure, FailureKind};
 use super::node::{Health, Lsn, NodeId, Observation, Role};
 use super::topology::{Node, Topology};
 
@@ -29,16 +29,14 @@ pub(super) struct Member {
 }
 
 /// What is remembered of the cluster.
-#[derive(Default)]
 pub(super) struct Judge {
     system: System,
     /// The node that was the primary last, also while there is none.
     last_primary: Option<NodeId>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum System {
-    #[default]
     Unknown,
     Provisional(u64),
     Final(u64),
@@ -47,8 +45,13 @@ enum System {
 // === impl Member ===
 
 impl Member {
-    pub(super) fn new(node: &Node) -> Self {
-        Self { node: node.clone(), observation: None, failure: None, failures: 0 }
+    /// `node`, of which nothing is said yet, with what is known of it.
+    pub(super) fn resume(node: Node, known: &Node, limit: u32) -> Self {
+        let (failure, failures) = match &known.health {
+            Health::Down(reason) => (Some(Failure::new(FailureKind::Unreachable, reason.clone())), limit),
+            Health::Starting | Health::Up | Health::Refused(_) => (None, 0),
+        };
+        Self { node, observation: known.observation.clone(), failure, failures }
     }
 
     pub(super) fn answered(&mut self, observation: Observation) {
@@ -109,6 +112,14 @@ impl Member {
 // === impl Judge ===
 
 impl Judge {
+    /// Goes on from a topology that was concluded before.
+    pub(super) fn resume(known: &Topology) -> Self {
+        Self {
+            system: known.system_identifier.map_or(System::Unknown, System::Provisional),
+            last_primary: known.primary,
+        }
+    }
+
     /// The topology that follows from what is known; its epoch is left at 0.
     pub(super) fn judge(&mut self, members: &[Member], limit: u32) -> Topology {
         self.system = self.system.learn(members);

@@ -1,1 +1,81 @@
-//! (to come)
+//! Keeps the topology true: asks each node who it is, lets the controller conclude, publishes.
+//!
+//! One task per node probes it over a connection of the monitor's own, so that a node that hangs delays no other. The
+//! loop is one await, then a synchronous apply; what is concluded stands in `cluster`.
+
+mod answer;
+mod failure;
+mod perform;
+mod probe;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use self::probe::Prober;
+use crate::cluster::{Controller, Event, NodeId, Settings, Topology};
+use crate::config;
+use crate::feed::Feed;
+use crate::shared::Shared;
+
+/// How often it is said who is waited for, while there is no primary.
+const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Runs until it is dropped. The only writer of `shared.topology`. Takes up changed `monitor` settings at once; nodes
+/// are those of the start.
+pub async fn run(shared: Arc<Shared>) {
+    let nodes = shared.config.load().nodes.clone();
+    let mut changes = shared.config.watch();
+    loop {
+        let settings = shared.config.load().monitor.clone();
+        tokio::select! {
+            () = keep_true(&nodes, &settings, &shared.topology) => {}
+            () = async {
+                while shared.config.load().monitor == settings {
+                    changes.changed().await;
+                }
+            } => tracing::info!("the monitor's settings have changed"),
+        }
+    }
+}
+
+/// The monitor's loop over these nodes; goes on from what `topology` holds. Returns only if a probe task has died.
+pub async fn keep_true(nodes: &[config::Node], settings: &config::Monitor, topology: &Feed<Topology>) {
+    let limits = Settings { failures: settings.failures, notice_interval: NOTICE_INTERVAL };
+    let mut controller = Controller::resume(nodes, limits, &topology.latest());
+    let (reports, mut inbox) = mpsc::channel(nodes.len().max(1));
+    // Dropping the set ends the tasks.
+    let mut probers = JoinSet::new();
+    for (index, node) in (0u16..).zip(nodes) {
+        probers.spawn(Prober::new(NodeId(index), node, settings).run(reports.clone()));
+    }
+    while let Some(event) = next_event(&mut inbox, &mut probers, controller.deadline()).await {
+        for action in controller.handle(event, Instant::now()) {
+            perform::perform(action, topology);
+        }
+    }
+    tracing::error!("a probe task has died; all probes start afresh");
+    // Whatever killed it must not make this a busy loop.
+    tokio::time::sleep(settings.interval).await;
+}
+
+/// `None`: a probe task has ended, which none does by itself.
+async fn next_event(
+    inbox: &mut mpsc::Receiver<Event>,
+    probers: &mut JoinSet<()>,
+    deadline: Option<(Instant, &'static str)>,
+) -> Option<Event> {
+    let due = async {
+        match deadline {
+            Some((at, _)) => tokio::time::sleep_until(at.into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        event = inbox.recv() => event,
+        () = due => Some(Event::Tick),
+        _ = probers.join_next() => None,
+    }
+}

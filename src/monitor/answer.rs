@@ -1,0 +1,215 @@
+//! The probe's questions, and its rows read into an observation. Pure.
+
+use std::time::Instant;
+
+use crate::cluster::{Lsn, Observation};
+use crate::server::query::Rows;
+
+/// Replication command: system identifier, timeline (the live one, also on a standby), WAL position, database.
+/// (PostgreSQL docs, "Streaming Replication Protocol".)
+pub(super) const IDENTIFY_SYSTEM: &str = "IDENTIFY_SYSTEM";
+
+/// One row; the columns are those `read_state` takes. `pg_is_in_recovery()` is asked once, so that a promotion in
+/// the middle can't mix a standby's answer with a primary's; functions that fail in recovery stand behind the CASE.
+/// The primary's own timeline comes along for the same reason: IDENTIFY_SYSTEM was asked a moment earlier.
+macro_rules! state_query {
+    ($more_columns:literal) => {
+        concat!(
+            "WITH self AS MATERIALIZED (SELECT pg_is_in_recovery() AS standby) \
+             SELECT standby, \
+             CASE WHEN standby THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) \
+                  ELSE pg_current_wal_lsn() END, \
+             CASE WHEN standby THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, \
+             CASE WHEN NOT standby THEN NULL \
+                  WHEN pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() THEN 0 \
+                  ELSE (extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::int8 END, \
+             CASE WHEN standby THEN NULL ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END, \
+             receiver.pid, receiver.sender_host, receiver.sender_port, \
+             current_setting('server_version_num'), current_setting('server_version')",
+            $more_columns,
+            " FROM self LEFT JOIN pg_stat_wal_receiver AS receiver ON standby"
+        )
+    };
+}
+
+/// On a replication connection, after IDENTIFY_SYSTEM.
+pub(super) const STATE: &str = state_query!("");
+
+/// On an ordinary connection: what IDENTIFY_SYSTEM would have told, as near as SQL comes. On a standby whose upstream
+/// was just promoted the timeline may lag until the next restartpoint.
+pub(super) const STATE_WITHOUT_REPLICATION: &str = state_query!(
+    ", (SELECT system_identifier FROM pg_control_system()), \
+     greatest(receiver.received_tli, (SELECT timeline_id FROM pg_control_checkpoint()), \
+              (SELECT min_recovery_end_timeline FROM pg_control_recovery()))"
+);
+
+/// Who the node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) system_identifier: u64,
+    pub(super) timeline: u32,
+}
+
+/// What the role is not allowed to see, although it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hidden {
+    /// There is a WAL receiver, but where it streams from is only for `pg_read_all_stats`.
+    pub(super) upstream: bool,
+}
+
+/// A row in words that can't be read.
+pub(super) type Unreadable = String;
+
+/// The answer to [`IDENTIFY_SYSTEM`].
+pub(super) fn read_identity(rows: &Rows) -> Result<Identity, Unreadable> {
+    let mut columns = Columns::of(rows, "IDENTIFY_SYSTEM")?;
+    Ok(Identity { system_identifier: columns.number()?, timeline: columns.number()? })
+}
+
+/// The answer to [`STATE`] (with the `identity` asked before it) or to [`STATE_WITHOUT_REPLICATION`] (without).
+pub(super) fn read_state(
+    rows: &Rows,
+    identity: Option<Identity>,
+    asked_at: Instant,
+    round_trip_us: u64,
+) -> Result<(Observation, Hidden), Unreadable> {
+    let mut columns = Columns::of(rows, "the state query")?;
+    let in_recovery = columns.text()? == "t";
+    let received = columns.lsn()?;
+    let replayed = columns.lsn()?;
+    let replay_delay_ms = columns.maybe_number::<i64>()?;
+    let primary_timeline = columns.next()?;
+    let has_receiver = columns.next()?.is_some();
+    let sender_host = columns.next()?;
+    let sender_port = columns.maybe_number::<u16>()?;
+    let version_num = columns.number()?;
+    let version = columns.text()?.to_owned();
+    let identity = match identity {
+        Some(identity) => identity,
+        None => Identity { system_identifier: columns.number()?, timeline: columns.number()? },
+    };
+    let timeline = match primary_timeline {
+        Some(hex) => u32::from_str_radix(hex, 16).map_err(|_| format!("`{hex}` is no timeline"))?,
+        None => identity.timeline,
+    };
+    let upstream = sender_host.map(str::to_owned).zip(sender_port);
+    let hidden = Hidden { upstream: has_receiver && upstream.is_none() };
+    let observation = Observation {
+        at: asked_at,
+        round_trip_us,
+        in_recovery,
+        system_identifier: identity.system_identifier,
+        timeline,
+        received,
+        replayed,
+        // Negative when the clocks of primary and standby differ.
+        replay_delay_ms: replay_delay_ms.map(|ms| u64::try_from(ms).unwrap_or(0)),
+        upstream,
+        version_num,
+        version,
+    };
+    Ok((observation, hidden))
+}
+
+/// The columns of the only row, one after the other.
+struct Columns<'a> {
+    question: &'static str,
+    rest: std::slice::Iter<'a, Option<String>>,
+}
+
+// === impl Columns ===
+
+impl<'a> Columns<'a> {
+    fn of(rows: &'a Rows, question: &'static str) -> Result<Self, Unreadable> {
+        match rows.as_slice() {
+            [row] => Ok(Self { question, rest: row.iter() }),
+            rows => Err(format!("{question} was answered with {} rows instead of one", rows.len())),
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<&'a str>, Unreadable> {
+        let column = self.rest.next().ok_or_else(|| format!("{} was answered with too few columns", self.question))?;
+        Ok(column.as_deref())
+    }
+
+    fn text(&mut self) -> Result<&'a str, Unreadable> {
+        self.next()?.ok_or_else(|| format!("{} was answered with NULL where a value must be", self.question))
+    }
+
+    fn maybe_number<T: std::str::FromStr>(&mut self) -> Result<Option<T>, Unreadable> {
+        let Some(text) = self.next()? else { return Ok(None) };
+        let number = text.parse().map_err(|_| format!("`{text}` in the answer to {} is no number", self.question))?;
+        Ok(Some(number))
+    }
+
+    fn number<T: std::str::FromStr>(&mut self) -> Result<T, Unreadable> {
+        let number = self.maybe_number()?;
+        number.ok_or_else(|| format!("{} was answered with NULL where a number must be", self.question))
+    }
+
+    fn lsn(&mut self) -> Result<Option<Lsn>, Unreadable> {
+        let Some(text) = self.next()? else { return Ok(None) };
+        let lsn = text.parse().map_err(|()| format!("`{text}` in the answer to {} is no LSN", self.question))?;
+        Ok(Some(lsn))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(columns: &[&str]) -> Rows {
+        vec![columns.iter().map(|text| (*text != "NULL").then(|| (*text).to_owned())).collect()]
+    }
+
+    const IDENTITY: Identity = Identity { system_identifier: 7, timeline: 1 };
+
+    fn read(columns: &[&str]) -> (Observation, Hidden) {
+        read_state(&rows(columns), Some(IDENTITY), Instant::now(), 0).unwrap()
+    }
+
+    #[test]
+    fn a_primary_tells_its_own_timeline() {
+        let row = ["f", "0/3000060", "0/3000060", "NULL", "0000000A", "NULL", "NULL", "NULL", "150018", "15.18"];
+        let (told, hidden) = read(&row);
+        assert!(!told.in_recovery);
+        assert_eq!(
+            (told.timeline, told.received),
+            (10, Some(Lsn(0x300_0060))),
+            "it was promoted after IDENTIFY_SYSTEM"
+        );
+        assert_eq!((told.upstream, told.replay_delay_ms, hidden.upstream), (None, None, false));
+    }
+
+    #[test]
+    fn a_standby_tells_its_upstream_and_delay() {
+        let row = ["t", "1/A", "1/9", "-3", "NULL", "77", "10.0.0.1", "5432", "150018", "15.18 (Debian)"];
+        let (told, hidden) = read(&row);
+        assert!(told.in_recovery && !hidden.upstream);
+        assert_eq!((told.received, told.replayed), (Some(Lsn(0x1_0000_000A)), Some(Lsn(0x1_0000_0009))));
+        assert_eq!(told.upstream, Some(("10.0.0.1".into(), 5432)));
+        assert_eq!(told.replay_delay_ms, Some(0), "the clocks differ");
+        assert_eq!((told.timeline, told.system_identifier, told.version_num), (1, 7, 150_018));
+    }
+
+    #[test]
+    fn a_role_without_pg_monitor_sees_that_there_is_a_receiver_only() {
+        let (told, hidden) = read(&["t", "1/A", "1/A", "0", "NULL", "77", "NULL", "NULL", "150018", "15.18"]);
+        assert!(hidden.upstream && told.upstream.is_none());
+    }
+
+    #[test]
+    fn without_replication_the_identity_comes_with_the_state() {
+        let columns = ["t", "1/A", "1/A", "0", "NULL", "NULL", "NULL", "NULL", "150018", "15.18", "7123456789", "4"];
+        let (told, _) = read_state(&rows(&columns), None, Instant::now(), 0).unwrap();
+        assert_eq!((told.system_identifier, told.timeline), (7_123_456_789, 4));
+    }
+
+    #[test]
+    fn an_unreadable_answer_says_what_is_wrong() {
+        assert!(read_identity(&Rows::new()).unwrap_err().contains("0 rows"));
+        assert!(read_identity(&rows(&["7"])).unwrap_err().contains("too few columns"));
+        assert!(read_identity(&rows(&["7", "one"])).unwrap_err().contains("`one`"));
+        assert_eq!(read_identity(&rows(&["7", "2", "0/1", "postgres"])), Ok(Identity { timeline: 2, ..IDENTITY }));
+    }
+}
