@@ -29,6 +29,7 @@ pub mod monitor;
 pub mod session;
 
 // floor 4: assembly
+pub mod cli;
 pub mod demo;
 pub mod proxy;
 pub mod worker;

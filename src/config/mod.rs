@@ -1,5 +1,22 @@
 //! The configuration, resolved: every key has a value, every value was checked. What the file looks like is `raw`.
 
+mod defaults;
+mod error;
+mod layer;
+mod load;
+mod raw;
+mod reader;
+mod resolve;
+mod settings;
+mod source;
+mod units;
+mod users;
+
+pub use error::ConfigError;
+pub use load::{environment, load};
+pub use settings::Setting;
+pub use units::parse_time;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -201,11 +218,40 @@ impl fmt::Display for Secret {
 // === impl PoolMode ===
 
 impl PoolMode {
+    pub(crate) const ALL: [Self; 3] = [PoolMode::Session, PoolMode::Transaction, PoolMode::Statement];
+
     pub fn as_str(self) -> &'static str {
         match self {
             PoolMode::Session => "session",
             PoolMode::Transaction => "transaction",
             PoolMode::Statement => "statement",
+        }
+    }
+}
+
+// === impl AuthMethod ===
+
+impl AuthMethod {
+    pub(crate) const ALL: [Self; 3] = [AuthMethod::ScramSha256, AuthMethod::Md5, AuthMethod::Trust];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AuthMethod::ScramSha256 => "scram-sha-256",
+            AuthMethod::Md5 => "md5",
+            AuthMethod::Trust => "trust",
+        }
+    }
+}
+
+// === impl LogFormat ===
+
+impl LogFormat {
+    pub(crate) const ALL: [Self; 2] = [LogFormat::Text, LogFormat::Json];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
         }
     }
 }

@@ -1,1 +1,22 @@
-//! (to come)
+//! A real cluster of three on this machine, and the proxy before it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the data goes; `None`: a temporary directory.
+    pub dir: Option<PathBuf>,
+    /// The proxy's port; `None`: a free one.
+    pub port: Option<u16>,
+    /// Leave the data at the end.
+    pub keep: bool,
+    pub workload: bool,
+    /// End by itself after this time.
+    pub duration: Option<Duration>,
+}
+
+pub fn run(_options: Options) -> ExitCode {
+    ExitCode::FAILURE
+}
