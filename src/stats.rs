@@ -280,30 +280,38 @@ impl Averages {
 // === impl ProcessCounters ===
 
 impl ProcessCounters {
-    /// Name, meaning and value of each, as the metrics name them (`pgherd_<name>_total`).
+    /// Name, meaning and value of each, as the metrics name them.
     pub fn list(&self) -> [(&'static str, &'static str, u64); 13] {
         [
-            ("clients_accepted", "Connections accepted on the client port.", self.clients_accepted.get()),
-            ("clients_refused", "Connections refused by a limit.", self.clients_refused.get()),
-            ("logins_failed", "Logins refused: password, user or database.", self.logins_failed.get()),
-            ("login_timeouts", "Connections closed because the login took too long.", self.login_timeouts.get()),
+            ("pgherd_clients_accepted_total", "Connections accepted on the client port.", self.clients_accepted.get()),
+            ("pgherd_clients_refused_total", "Connections refused by a limit.", self.clients_refused.get()),
+            ("pgherd_logins_failed_total", "Logins refused: password, user or database.", self.logins_failed.get()),
             (
-                "protocol_violations",
+                "pgherd_login_timeouts_total",
+                "Connections closed because the login took too long.",
+                self.login_timeouts.get(),
+            ),
+            (
+                "pgherd_protocol_violations_total",
                 "Connections closed for malformed or oversized input.",
                 self.protocol_violations.get(),
             ),
-            ("cancels", "Cancel requests that named a client.", self.cancels.get()),
-            ("cancels_unknown", "Cancel requests that named no client.", self.cancels_unknown.get()),
-            ("wait_timeouts", "Clients that waited too long for a server.", self.wait_timeouts.get()),
-            ("servers_connected", "Server connections opened.", self.servers_connected.get()),
-            ("servers_closed", "Server connections closed.", self.servers_closed.get()),
-            ("server_connect_failures", "Server connections that failed to open.", self.server_connect_failures.get()),
+            ("pgherd_cancels_total", "Cancel requests that named a client.", self.cancels.get()),
+            ("pgherd_cancels_unknown_total", "Cancel requests that named no client.", self.cancels_unknown.get()),
+            ("pgherd_wait_timeouts_total", "Clients that waited too long for a server.", self.wait_timeouts.get()),
+            ("pgherd_servers_connected_total", "Server connections opened.", self.servers_connected.get()),
+            ("pgherd_servers_closed_total", "Server connections closed.", self.servers_closed.get()),
             (
-                "servers_discarded",
+                "pgherd_server_connect_failures_total",
+                "Server connections that failed to open.",
+                self.server_connect_failures.get(),
+            ),
+            (
+                "pgherd_servers_discarded_total",
                 "Server connections closed because their state was not known to be clean.",
                 self.servers_discarded.get(),
             ),
-            ("slow_statements", "Statements over log.slow_statement.", self.slow_statements.get()),
+            ("pgherd_slow_statements_total", "Statements over log.slow_statement.", self.slow_statements.get()),
         ]
     }
 }

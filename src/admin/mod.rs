@@ -7,9 +7,11 @@ pub mod command;
 pub mod console;
 mod frame;
 mod handler;
-//pub mod http;
+mod histograms;
+pub mod http;
 mod lexer;
-//pub mod metrics;
+pub mod metrics;
+mod samples;
 pub mod show;
 pub mod snapshot;
 pub mod table;
@@ -20,7 +22,7 @@ use std::time::{Duration, Instant};
 use crate::shared::Shared;
 
 pub use console::{parameters, serve, serve_as};
-//pub use http::serve_http;
+pub use http::serve_http;
 pub use snapshot::Snapshot;
 
 /// PgBouncer's `stats_period`.

@@ -63,7 +63,9 @@ const PURE: &[&str] = &[
     "src/session/names.rs",
     "src/admin/command.rs",
     "src/admin/frame.rs",
+    "src/admin/histograms.rs",
     "src/admin/lexer.rs",
+    "src/admin/samples.rs",
     "src/admin/show/",
     "src/admin/table.rs",
 ];

@@ -1,0 +1,160 @@
+//! [`Snapshot`] → one sample per series. A value nobody knows (the lag of a node never reached) is no sample.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::snapshot::{Counted, Snapshot};
+use crate::cluster::{Health, Node};
+use crate::pool::{PoolKey, PoolSnapshot};
+use crate::version;
+
+/// Name and value, in a fixed order per family.
+pub type Labels = Vec<(&'static str, String)>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Family {
+    pub name: &'static str,
+    pub help: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// Only rises.
+    Count(u64),
+    Gauge(f64),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    pub family: Family,
+    pub labels: Labels,
+    pub value: Value,
+}
+
+pub fn samples(snapshot: &Snapshot) -> Vec<Sample> {
+    let mut out = Samples(Vec::new());
+    process(snapshot, &mut out);
+    clients(snapshot, &mut out);
+    snapshot.topology.nodes.iter().for_each(|seen| node(snapshot, seen, &mut out));
+    snapshot.pools.iter().for_each(|seen| pool(snapshot, seen, &mut out));
+    snapshot.counted.iter().for_each(|counted| counts(snapshot, counted, &mut out));
+    out.0
+}
+
+/// The labels of everything that is counted per pool.
+pub fn pool_labels(snapshot: &Snapshot, key: &PoolKey) -> Labels {
+    vec![
+        ("node", snapshot.node_name(key.node).to_owned()),
+        ("role", snapshot.node_role(key.node).to_owned()),
+        ("database", key.database.to_string()),
+        ("user", key.user.to_string()),
+    ]
+}
+
+struct Samples(Vec<Sample>);
+
+// === impl Samples ===
+
+impl Samples {
+    fn count(&mut self, name: &'static str, help: &'static str, labels: Labels, count: u64) {
+        self.0.push(Sample { family: Family { name, help }, labels, value: Value::Count(count) });
+    }
+
+    fn gauge(&mut self, name: &'static str, help: &'static str, labels: Labels, value: f64) {
+        self.0.push(Sample { family: Family { name, help }, labels, value: Value::Gauge(value) });
+    }
+}
+
+fn process(snapshot: &Snapshot, out: &mut Samples) {
+    let build = vec![("version", version::VERSION.to_owned()), ("git", version::GIT_HASH.to_owned())];
+    out.gauge("pgherd_build_info", "The running version; always 1.", build, 1.0);
+    out.gauge("pgherd_start_time_seconds", "When the process started (Unix time).", vec![], unix(snapshot.started_at));
+    if let Some(bytes) = snapshot.resident_bytes {
+        out.gauge("pgherd_resident_memory_bytes", "Resident memory of the process.", vec![], bytes as f64);
+    }
+    for (name, help, count) in &snapshot.process {
+        out.count(name, help, vec![], *count);
+    }
+    let topology = &snapshot.topology;
+    out.gauge("pgherd_topology_epoch", "Rises with each change of a role or a state.", vec![], topology.epoch as f64);
+    let known = f64::from(u8::from(topology.primary.is_some()));
+    out.gauge("pgherd_primary_known", "1 if a primary is known and gets writes.", vec![], known);
+    out.gauge("pgherd_read_nodes", "Standbys fit for reads.", vec![], topology.standbys.len() as f64);
+}
+
+fn clients(snapshot: &Snapshot, out: &mut Samples) {
+    let max = snapshot.config.limits.max_clients as f64;
+    out.gauge("pgherd_clients_max", "limits.max_clients.", vec![], max);
+    let mut clients: BTreeMap<(&str, &str, &'static str), u32> = BTreeMap::new();
+    for client in &snapshot.clients {
+        *clients.entry((&client.database, &client.user, client.state().as_str())).or_default() += 1;
+    }
+    for ((database, user, state), count) in clients {
+        let labels = vec![("database", database.to_owned()), ("user", user.to_owned()), ("state", state.to_owned())];
+        out.gauge("pgherd_clients", "Clients logged in: idle, active (has a server), waiting.", labels, count.into());
+    }
+}
+
+fn node(snapshot: &Snapshot, node: &Node, out: &mut Samples) {
+    let named = || vec![("node", node.name.clone())];
+    let with = |name, value: &str| vec![("node", node.name.clone()), (name, value.to_owned())];
+    let up = f64::from(u8::from(node.health == Health::Up));
+    out.gauge("pgherd_node_up", "1 if the node answers and belongs to the cluster.", named(), up);
+    out.gauge("pgherd_node_role", "1 for the role the node has.", with("role", node.role.as_str()), 1.0);
+    out.gauge("pgherd_node_state", "1 for the state the node is in.", with("state", node.health.as_str()), 1.0);
+    let max = snapshot.config.nodes.get(usize::from(node.id.0)).map_or(0, |node| node.max_servers);
+    out.gauge("pgherd_node_servers_max", "node.max_servers.", named(), max as f64);
+    let mut known = |name, help, value: Option<f64>| {
+        if let Some(value) = value {
+            out.gauge(name, help, named(), value);
+        }
+    };
+    let bytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64);
+    known("pgherd_node_lag_bytes", "WAL written by the primary, not yet replayed.", bytes(node.lag_bytes));
+    let seconds = node.lag_ms.map(|ms| ms as f64 / 1e3);
+    known("pgherd_node_lag_seconds", "Age of what is replayed while more waits.", seconds);
+    let Some(seen) = &node.observation else { return };
+    known("pgherd_node_timeline", "Timeline of the node.", Some(f64::from(seen.timeline)));
+    let received = bytes(seen.received.map(|lsn| lsn.0));
+    known("pgherd_node_received_lsn_bytes", "WAL position received (primary: written).", received);
+    known("pgherd_node_replayed_lsn_bytes", "WAL position replayed.", bytes(seen.replayed.map(|lsn| lsn.0)));
+    let round_trip = seen.round_trip_us as f64 / 1e6;
+    known("pgherd_node_probe_seconds", "Round trip of the last probe that was answered.", Some(round_trip));
+    let age = snapshot.now.saturating_duration_since(seen.at).as_secs_f64();
+    known("pgherd_node_probe_age_seconds", "Since the last probe that was answered.", Some(age));
+}
+
+fn pool(snapshot: &Snapshot, pool: &PoolSnapshot, out: &mut Samples) {
+    let labels = || pool_labels(snapshot, &pool.key);
+    for (state, count) in [("active", pool.active), ("idle", pool.idle), ("connecting", pool.connecting)] {
+        let mut labels = labels();
+        labels.push(("state", state.to_owned()));
+        out.gauge("pgherd_pool_servers", "Servers: active (lent), idle, connecting.", labels, count as f64);
+    }
+    out.gauge("pgherd_pool_size", "The most servers the pool may have.", labels(), pool.size as f64);
+    out.gauge("pgherd_pool_waiting_clients", "Clients in the pool's queue.", labels(), pool.waiting as f64);
+    let wait = pool.max_wait.as_secs_f64();
+    out.gauge("pgherd_pool_max_wait_seconds", "How long the first in the queue has waited.", labels(), wait);
+}
+
+fn counts(snapshot: &Snapshot, counted: &Counted, out: &mut Samples) {
+    let totals = &counted.totals;
+    let families = [
+        ("pgherd_transactions_total", "Transactions ended, single statements included.", totals.xacts),
+        ("pgherd_queries_total", "Queries answered.", totals.queries),
+        ("pgherd_received_bytes_total", "Bytes from clients.", totals.received),
+        ("pgherd_sent_bytes_total", "Bytes to clients.", totals.sent),
+        ("pgherd_server_assignments_total", "Times a server was lent to a client.", totals.assignments),
+        ("pgherd_client_parses_total", "Parse messages from clients.", totals.client_parses),
+        ("pgherd_server_parses_total", "Parse messages sent to servers.", totals.server_parses),
+        ("pgherd_binds_total", "Bind messages from clients.", totals.binds),
+        ("pgherd_errors_total", "Errors of servers passed on to clients.", totals.errors),
+    ];
+    for (name, help, count) in families {
+        out.count(name, help, pool_labels(snapshot, &counted.key), count);
+    }
+}
+
+fn unix(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
