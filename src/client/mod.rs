@@ -1,4 +1,6 @@
 //! One connection FROM an application.
 
+pub mod auth;
 pub mod handshake;
 pub mod registry;
+pub mod scram;

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use md5::{Digest, Md5};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::io::AsyncWriteExt;
 
@@ -12,7 +11,7 @@ use super::credential::{Credential, ScramKeys};
 use super::scram::ClientFirst;
 use crate::net::{self, Stream, exact};
 use crate::wire::error::{PgError, sqlstate};
-use crate::wire::{frame, scram, startup};
+use crate::wire::{frame, md5, scram, startup};
 
 /// All that PostgreSQL may say during a login, in bytes: errors and parameters are a few hundred each.
 const MAX_LOGIN_BYTES: usize = 1 << 20;
@@ -131,12 +130,12 @@ impl Talk {
             (0, _) => return Ok(()),
             (3, Credential::Password(password)) => self.send_password_message(&cstr(password.expose())).await?,
             (5, Credential::Password(password)) => {
-                let hash = md5_hash(password.expose(), login.user);
-                self.send_password_message(&cstr(&md5_answer(&hash, &body))).await?;
+                let hash = md5::hash(password.expose(), login.user);
+                self.send_password_message(&cstr(&md5::answer(&hash, &body))).await?;
             }
             (5, Credential::Md5Hash(hash)) => {
                 let hash = hash.expose().trim_start_matches("md5");
-                self.send_password_message(&cstr(&md5_answer(hash, &body))).await?;
+                self.send_password_message(&cstr(&md5::answer(hash, &body))).await?;
             }
             (10, Credential::Password(_) | Credential::ScramKeys(_)) => self.scram(&body, login.credential).await?,
             (3 | 5 | 10, credential) => return Err(cannot_answer(kind, credential, login.user)),
@@ -265,19 +264,6 @@ fn cstr(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 1);
     startup::put_cstr(&mut out, text);
     out
-}
-
-/// 32 hex digits: what `rolpassword` keeps behind `md5`.
-fn md5_hash(password: &str, user: &str) -> String {
-    hex(&Md5::new().chain_update(password).chain_update(user).finalize())
-}
-
-fn md5_answer(hash: &str, salt: &[u8]) -> String {
-    format!("md5{}", hex(&Md5::new().chain_update(hash).chain_update(salt).finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 // === impl ConnectError ===

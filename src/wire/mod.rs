@@ -6,5 +6,6 @@ pub mod cancel;
 pub mod error;
 pub mod frame;
 pub mod frontend;
+pub mod md5;
 pub mod scram;
 pub mod startup;

@@ -52,7 +52,6 @@ const PURE: &[&str] = &[
     "src/sql/",
     "src/cluster/",
     "src/route/",
-    "src/credential.rs",
     "src/client/scram.rs",
     "src/server/params.rs",
     "src/server/scram.rs",
