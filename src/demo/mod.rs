@@ -1,5 +1,18 @@
 //! A real cluster of three on this machine, and the proxy before it.
 
+pub mod account;
+pub mod cluster;
+pub mod error;
+pub mod guard;
+pub mod node;
+pub mod postgres;
+pub mod setup;
+pub mod site;
+
+pub use cluster::Cluster;
+pub use error::Error;
+pub use node::{Node, StopMode};
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
