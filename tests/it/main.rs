@@ -1,5 +1,6 @@
 //! Integration tests that need no service: pure parts, text scenarios, fake PostgreSQL.
 
+mod admin;
 mod architecture;
 mod docker;
 mod failover;

@@ -15,7 +15,8 @@ pub const HELP: &[Column] = &[("command", Text), ("what", Text)];
 /// Each setting, then the two that PgBouncer's exporter reads, under PgBouncer's names.
 pub fn config(snapshot: &Snapshot) -> Vec<Vec<Value>> {
     let changeable = |yes: bool| if yes { "yes" } else { "no" };
-    let mut rows = Vec::new();
+    let settings = snapshot.config.settings().into_iter();
+    let mut rows: Vec<_> = settings.map(|s| row![s.key, s.value, s.default, changeable(s.changeable)]).collect();
     rows.push(row![
         "max_client_conn",
         snapshot.config.limits.max_clients.to_string(),
