@@ -1,0 +1,86 @@
+"""The medians as the tables of benches/README.md: each cell a number and its ratio to PgBouncer's."""
+
+import datetime
+import os
+import pathlib
+import platform
+import re
+import statistics
+
+from measure import PGBENCH
+
+BASE = "PgBouncer"
+# column: (workload, key, format)
+BULK = {
+    "MB/s": ("result", "mb_per_s", "{:,.0f}"),
+    "CPU s per GB": ("result", "cpu", "{:.2f}"),
+    "idle clients": ("idle", "clients", "{:,.0f}"),
+    "PSS MB": ("idle", "mb", "{:,.1f}"),
+    "KB per idle client": ("idle", "kb_per_client", "{:,.1f}"),
+    "reads on standbys %": ("share", "percent", "{:.0f}"),
+}
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+
+
+def median(runs, key):
+    """The median of `key` over the passes; None when it was not measured."""
+    values = [run[key] for run in runs if run.get(key) is not None]
+    return statistics.median(values) if values else None
+
+
+def tables(results, names):
+    """`results[workload][proxy]` = a list of measurements, one a pass."""
+    columns = [name for name in PGBENCH if name in results]
+    short = [name.replace("simple", "simp").replace("extended", "ext").replace("prepared", "prep") for name in columns]
+    parts = [
+        "### Transactions per second\n",
+        table(short, names, lambda column, proxy: cell(results, columns[short.index(column)], proxy, "tps", "{:,.0f}")),
+        "\n### The proxy's own CPU seconds per 10,000 transactions (less is better)\n",
+        table(
+            short,
+            [name for name in names if name != "direct"],
+            lambda column, proxy: cell(results, columns[short.index(column)], proxy, "cpu", "{:.3f}"),
+        ),
+        "\n### A large result, idle clients, and who answers `pgbench -S`\n",
+        table(list(BULK), names, lambda c, p: bulk(results, c, p)),
+    ]
+    return "\n".join(parts)
+
+
+def bulk(results, column, proxy):
+    workload, key, form = BULK[column]
+    return cell(results, workload, proxy, key, form, ratio=key != "percent" and key != "clients")
+
+
+def cell(results, workload, proxy, key, form, ratio=True):
+    value = median(results.get(workload, {}).get(proxy, []), key)
+    if value is None:
+        return ""
+    base = median(results[workload].get(BASE, []), key)
+    text = form.format(value)
+    return text if not ratio or proxy == BASE or not base else f"{text} ({value / base:.2f})"
+
+
+def table(columns, names, cell_of):
+    lines = ["| | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    lines += [f"| {name} | " + " | ".join(cell_of(column, name) for column in columns) + " |" for name in names]
+    return "\n".join(lines) + "\n"
+
+
+def machine(versions, passes, seconds):
+    cpuinfo = pathlib.Path("/proc/cpuinfo").read_text()
+    model = re.search(r"model name\s*: (.*)", cpuinfo)
+    load = os.getloadavg()[0]
+    return (
+        f"{datetime.date.today()}; {os.cpu_count()} cores ({model[1].strip() if model else platform.machine()}), Linux"
+        f" {platform.release()}, load at the end {load:.1f}. {'; '.join(versions)}.\n"
+        f"Medians of {passes} interleaved passes of {seconds} s each; in brackets the ratio to {BASE}.\n"
+    )
+
+
+def write(path, text):
+    """Puts `text` between the marks; the words around them are written by hand."""
+    readme = path.read_text()
+    before, rest = readme.split(BEGIN, 1)
+    _, after = rest.split(END, 1)
+    path.write_text(f"{before}{BEGIN}\n{text}{END}{after}")

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Compares pgherd with its peers before one PostgreSQL cluster, on this machine, and writes the tables of benches/README.md.
+
+    python3 benches/peers/run.py [--quick] [--passes N] [--seconds N] [--only NAME,NAME] [--print]
+"""
+
+import argparse
+import json
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+import time
+
+import measure
+import proxies
+import report
+from cluster import Cluster, say
+
+HERE = pathlib.Path(__file__).resolve().parent
+TOP = proxies.TOP
+
+
+def main():
+    options = arguments()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    programs = find_programs(options)
+    started = time.monotonic()
+    cluster = Cluster(options.scale, options.result_mb)
+    running = []
+    versions = [version(program) for program in [cluster.bin / "postgres", *programs.values()]]
+    try:
+        programs = {name: readable_by_all(program, cluster.folder) for name, program in programs.items()}
+        start_all(cluster, programs, options, running)
+        results = compare(running, options)
+    finally:
+        for proxy in running:
+            proxy.stop()
+        cluster.stop()
+    text = report.machine(versions, options.passes, options.seconds) + "\n"
+    text += report.tables(results, [proxy.name for proxy in running])
+    keep(text, results, options)
+    say(f"took {time.monotonic() - started:.0f} s")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one short pass over a few workloads; prints, writes nothing")
+    parser.add_argument("--passes", type=int, default=3, help="interleaved passes, of which the medians are shown")
+    parser.add_argument("--seconds", type=int, default=2, help="of each pgbench run")
+    parser.add_argument("--scale", type=int, default=10, help="pgbench's")
+    parser.add_argument("--result-mb", type=int, default=200, help="size of the large result")
+    parser.add_argument("--workers", type=int, default=1, help="threads of pgherd")
+    parser.add_argument("--only", default="", help="proxies whose names begin so, by commas: pgbouncer,pgherd")
+    parser.add_argument("--pgherd", default=str(TOP / "target/release/pgherd"), help="the program to measure")
+    parser.add_argument("--print", action="store_true", help="print the tables, do not write them")
+    options = parser.parse_args()
+    if options.quick:
+        options.passes, options.seconds, options.scale, options.result_mb = 1, 1, 1, 50
+    options.workloads = measure.QUICK if options.quick else tuple(measure.PGBENCH)
+    return options
+
+
+def find_programs(options):
+    """The programs of the peers by name; those that `--only` leaves out are not asked for."""
+    programs = {}
+    if wanted(options, "PgBouncer"):
+        built = subprocess.run([HERE / "pgbouncer.sh"], stdout=subprocess.PIPE, text=True, check=True)
+        programs["PgBouncer"] = built.stdout.strip()
+    if wanted(options, "PgPool-II"):
+        programs["PgPool-II"] = shutil.which("pgpool") or sys.exit("PgPool-II is missing: scripts/setup.sh peers")
+    if wanted(options, "pgherd"):
+        if not pathlib.Path(options.pgherd).exists():
+            sys.exit(f"{options.pgherd} is missing: cargo build --release")
+        programs["pgherd"] = options.pgherd
+    return programs
+
+
+def readable_by_all(program, folder):
+    """The peers run as user postgres when we are root: what lies below a private folder is copied out of it."""
+    if all(parent.stat().st_mode & 0o001 for parent in pathlib.Path(program).resolve().parents):
+        return program
+    return shutil.copy(program, folder)
+
+
+def wanted(options, name):
+    prefixes = [prefix.lower() for prefix in options.only.split(",") if prefix]
+    return not prefixes or any(name.lower().startswith(prefix) for prefix in prefixes)
+
+
+def start_all(cluster, programs, options, running):
+    running.append(proxies.direct(cluster))
+    if "PgBouncer" in programs:
+        running.append(proxies.pgbouncer(cluster, programs["PgBouncer"]))
+    for split in (False, True):
+        if "PgPool-II" in programs:
+            running.append(proxies.pgpool(cluster, programs["PgPool-II"], split))
+    for split in (False, True):
+        if "pgherd" in programs:
+            running.append(proxies.pgherd(cluster, programs["pgherd"], split, options.workers))
+
+
+def compare(running, options):
+    """results[workload][proxy] = measurements, one a pass. Passes are interleaved: noise hits all alike."""
+    results = {}
+
+    def take(workload, proxy, measurement):
+        results.setdefault(workload, {}).setdefault(proxy.name, []).append(measurement)
+
+    for number in range(1, options.passes + 1):
+        for workload in options.workloads:
+            say(f"pass {number} of {options.passes}: {workload}")
+            for proxy in running:
+                take(workload, proxy, measure.pgbench(proxy, workload, options.seconds))
+        say(f"pass {number} of {options.passes}: a large result")
+        for proxy in running:
+            take("result", proxy, measure.large_result(proxy))
+    say("who answers the reads")
+    for proxy in running:
+        take("share", proxy, measure.standby_share(proxy))
+    for proxy in running:
+        if proxy.pid:
+            say(f"idle clients: {proxy.name}")
+            take("idle", proxy, measure.idle_memory(proxy))
+    return results
+
+
+def keep(text, results, options):
+    print("\n" + text)
+    raw = TOP / "target/peers/results.json"
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    raw.write_text(json.dumps(results, indent=1))
+    if not (options.quick or options.only or options.print):
+        report.write(HERE.parent / "README.md", text)
+        say(f"written to benches/README.md; each pass in {raw.relative_to(TOP)}")
+
+
+def version(program):
+    asked = subprocess.run([program, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return asked.stdout.strip().splitlines()[0]
+
+
+if __name__ == "__main__":
+    main()
