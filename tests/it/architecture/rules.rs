@@ -19,7 +19,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("decisions", &["cluster", "credential", "route", "sql"]),
     ("connections", &["agent", "client", "net", "pool", "server", "shared"]),
     ("tasks", &["admin", "monitor", "session"]),
-    ("assembly", &["demo", "proxy", "worker"]),
+    ("assembly", &["cli", "demo", "proxy", "worker"]),
     ("entry", &["lib", "main"]),
 ];
 
@@ -34,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("shared", &["pool", "server", "client"]),
     ("proxy", &["worker"]),
     ("demo", &["proxy"]),
+    ("cli", &["demo", "proxy"]),
     ("main", &["lib"]),
 ];
 
@@ -73,6 +74,7 @@ const PURE: &[&str] = &[
 const PURE_EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/config/load.rs", "std::fs", "the loader reads the one file everything else takes as an argument"),
     ("src/config/load.rs", "std::env", "the loader collects PGHERD__… once, at start and at reload"),
+    ("src/config/load.rs", "std::thread", "the default of `workers` follows the number of cores"),
     ("src/shared.rs", ".elapsed(", "Shared owns the process' start; `now_us` is the one clock of the registries"),
     ("src/feed.rs", "async fn", "see `.await`"),
     ("src/feed.rs", ".await", "waiting for a change is what a feed is for; it waits on memory, not on I/O"),
@@ -130,7 +132,8 @@ const FUNCTION_LINES_MAX: usize = 70;
 const LONG_FILES: &[(&str, &str)] = &[];
 
 /// Functions past [`FUNCTION_LINES_MAX`] lines, each with its reason.
-const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];
+const LONG_FUNCTIONS: &[(&str, &str, &str)] =
+    &[("src/config/settings.rs", "sections", "the table of all settings, one line each: parts would hide the order")];
 
 // === rules ===
 

@@ -61,7 +61,9 @@ pub fn without_tests(code: &str) -> String {
 /// All paths of two segments or more, and all `use` trees, in `code`.
 pub fn paths(code: &str) -> Vec<Path> {
     let bytes = code.as_bytes();
-    let mut found = Vec::new();
+    let mut found: Vec<Path> = Vec::new();
+    // The line of the byte `counted`: asking `line_of` for each path would take quadratic time.
+    let (mut line, mut counted) = (1, 0);
     let mut at = 0;
     while at < bytes.len() {
         let starts_path = is_word_start(bytes[at]) && (at == 0 || !is_word(bytes[at - 1]) && bytes[at - 1] != b':');
@@ -69,13 +71,15 @@ pub fn paths(code: &str) -> Vec<Path> {
             at += 1;
             continue;
         }
-        let line = line_of(code, at);
         let before = found.len();
         let end = path_tree(bytes, at, &mut Vec::new(), &mut |segments| {
             if segments.len() > 1 {
-                found.push(Path { line, segments: segments.to_vec() });
+                found.push(Path { line: 0, segments: segments.to_vec() });
             }
         });
+        line += newlines(&bytes[counted..at]);
+        counted = at;
+        found[before..].iter_mut().for_each(|path| path.line = line);
         at = if found.len() > before { end } else { end_of_word(bytes, at) };
     }
     found
@@ -122,7 +126,11 @@ pub fn identifiers(code: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// The line of the byte `at`, from 1.
 pub fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1
+    newlines(&text.as_bytes()[..at]) + 1
+}
+
+fn newlines(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&byte| byte == b'\n').count()
 }
 
 // === literals and comments ===
