@@ -1,7 +1,6 @@
 //! The resolved configuration, flat: for `SHOW CONFIG` and `pgherd check`. Secrets are masked here and nowhere else.
 
 use std::fmt::Write;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::{AuthMethod, Config, Secret, defaults, units};
@@ -147,19 +146,21 @@ pub(super) fn is_plain_key(key: &str) -> bool {
     let key = key.trim_matches(['"', '\'']);
     let key = key.rsplit('.').next().unwrap_or(key).trim();
     ["name", "host", "port", "max_servers", "password_file"].contains(&key)
-        || SECTIONS.iter().flat_map(|(_, keys)| keys).any(|known| *known == key && key != "password")
+        || known_keys().iter().flat_map(|(_, keys)| keys).any(|known| *known == key && key != "password")
 }
 
 /// `[pool]` … : the sections that have a key of this name.
 pub(super) fn sections_with(key: &str) -> Vec<String> {
-    let with_key = SECTIONS.iter().filter(|(section, keys)| !section.is_empty() && keys.contains(&key));
+    let known = known_keys();
+    let with_key = known.iter().filter(|(section, keys)| !section.is_empty() && keys.contains(&key));
     with_key.map(|(section, _)| format!("[{section}]")).collect()
 }
 
-static SECTIONS: LazyLock<Vec<(&str, Vec<&str>)>> = LazyLock::new(|| {
+/// Made anew each time: it is asked for messages, a few times in a process' life.
+fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
     let names = |(section, entries): (_, Entries)| (section, entries.into_iter().map(|(key, _)| key).collect());
     sections(&defaults::config()).into_iter().map(names).collect()
-});
+}
 
 /// Sockets, threads and buffers are made at the start; the rest is looked at each time.
 fn is_changeable(key: &str) -> bool {
