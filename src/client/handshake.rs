@@ -66,9 +66,7 @@ where
                 return Ok(Hello::Startup(startup));
             }
             Err(Malformed::Length) => return Err(Refusal::BadLength),
-            Err(Malformed::Error(error, before)) => {
-                let mut answer = before.unwrap_or_default();
-                error.encode(&mut answer);
+            Err(Malformed::Error { error, answer }) => {
                 stream.write_all(&answer).await?;
                 return Err(Refusal::Refused(error));
             }

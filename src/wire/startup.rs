@@ -56,8 +56,8 @@ pub struct Startup {
 pub enum Malformed {
     /// PostgreSQL closes without a word.
     Length,
-    /// PostgreSQL says so; the second part, if any, is sent before (NegotiateProtocolVersion).
-    Error(PgError, Option<Vec<u8>>),
+    /// PostgreSQL says so; `answer` is all that is sent.
+    Error { error: PgError, answer: Vec<u8> },
 }
 
 // === impl Packet ===
@@ -94,15 +94,17 @@ impl Startup {
         if major != 3 {
             let text =
                 format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{NEWEST_MINOR}");
-            return Err(fatal(sqlstate::FEATURE_NOT_SUPPORTED, text));
+            return Err(unsupported(version, PgError::fatal(sqlstate::FEATURE_NOT_SUPPORTED, text)));
         }
         let newer_asked = minor > NEWEST_MINOR;
         let mut startup = Self { minor: minor.min(NEWEST_MINOR), newer_asked, ..Self::default() };
         startup.read_parameters(body)?;
         if startup.user.is_empty() {
-            let error =
-                PgError::fatal(sqlstate::INVALID_AUTHORIZATION, "no PostgreSQL user name specified in startup packet");
-            return Err(Malformed::Error(error, startup.negotiation()));
+            let text = "no PostgreSQL user name specified in startup packet";
+            let error = PgError::fatal(sqlstate::INVALID_AUTHORIZATION, text);
+            let mut answer = startup.negotiation().unwrap_or_default();
+            error.encode(&mut answer);
+            return Err(Malformed::Error { error, answer });
         }
         if startup.database.is_empty() {
             startup.database.clone_from(&startup.user);
@@ -169,7 +171,7 @@ fn replication(value: &str) -> Result<Option<String>, Malformed> {
         None => {
             let text = format!("invalid value for parameter \"replication\": \"{value}\"");
             let hint = "Valid values are: \"false\", 0, \"true\", 1, \"database\".";
-            Err(Malformed::Error(PgError::fatal(sqlstate::INVALID_PARAMETER_VALUE, text).with_hint(hint), None))
+            Err(PgError::fatal(sqlstate::INVALID_PARAMETER_VALUE, text).with_hint(hint).into())
         }
     }
 }
@@ -203,8 +205,24 @@ fn bad_layout() -> Malformed {
     fatal(sqlstate::PROTOCOL_VIOLATION, "invalid startup packet layout: expected terminator as last byte")
 }
 
-fn fatal(sqlstate: &str, message: impl Into<String>) -> Malformed {
-    Malformed::Error(PgError::fatal(sqlstate, message), None)
+fn fatal(sqlstate: &str, message: &str) -> Malformed {
+    PgError::fatal(sqlstate, message).into()
+}
+
+/// A client of an older protocol hears it in that protocol's form. (Version 0.0 counts as none at all.)
+fn unsupported(version: u32, error: PgError) -> Malformed {
+    if version == 0 || version >= PROTOCOL_3_0 {
+        return error.into();
+    }
+    let answer = format!("E{}:  {}\n\0", error.severity, error.message).into_bytes();
+    Malformed::Error { error, answer }
+}
+
+impl From<PgError> for Malformed {
+    fn from(error: PgError) -> Self {
+        let answer = error.to_bytes();
+        Malformed::Error { error, answer }
+    }
 }
 
 // === encoding ===
