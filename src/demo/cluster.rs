@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::error::Error;
 use super::guard::Guard;
 use super::node::Node;
+use super::proxy::Ports;
 use super::setup::{self, REPLICATION, SUPERUSER};
 use super::site::{Passwords, Site};
 
@@ -94,6 +95,12 @@ impl Cluster {
             standby.wait_for(&format!("SELECT pg_last_wal_replay_lsn() >= '{written}'"), "t")?;
         }
         Ok(())
+    }
+
+    /// proxy.toml for this cluster.
+    pub fn proxy_config(&self, ports: Ports) -> String {
+        let nodes = self.nodes().map(|node| (node.name(), node.host(), node.port()));
+        setup::proxy_config(nodes, self.passwords(), ports)
     }
 
     fn init_primary(&self) -> Result<(), Error> {

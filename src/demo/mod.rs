@@ -6,12 +6,14 @@ pub mod error;
 pub mod guard;
 pub mod node;
 pub mod postgres;
+pub mod proxy;
 pub mod setup;
 pub mod site;
 
 pub use cluster::Cluster;
 pub use error::Error;
 pub use node::{Node, StopMode};
+pub use proxy::Proxy;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

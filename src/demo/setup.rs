@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::proxy::Ports;
 use super::site::Passwords;
 use crate::setup_sql::{SetupSql, setup_sql};
 
@@ -83,5 +84,40 @@ ALTER ROLE {MONITOR} PASSWORD '{monitor}';
         app = passwords.app.expose(),
         monitor = passwords.monitor.expose(),
         monitor_and_lookup = setup_sql(&SetupSql { user: MONITOR.into(), allow_superusers: false }),
+    )
+}
+
+/// proxy.toml for these nodes, in order: (name, host, port).
+pub fn proxy_config<'a>(
+    nodes: impl IntoIterator<Item = (&'a str, &'a str, u16)>,
+    passwords: &Passwords,
+    ports: Ports,
+) -> String {
+    let mut text = format!("[listen]\nhost = \"127.0.0.1\"\nport = {}\n", ports.clients);
+    for (name, host, port) in nodes {
+        text += &format!("\n[[node]]\nname = \"{name}\"\nhost = \"{host}\"\nport = {port}\n");
+    }
+    text + &format!(
+        "
+[monitor]
+user = \"{MONITOR}\"
+password = \"{monitor}\"
+database = \"postgres\"
+
+# {APP} is not here: it proves itself with its password in PostgreSQL. {ADMIN} is no role of PostgreSQL.
+[[user]]
+name = \"{ADMIN}\"
+password = \"{admin}\"
+
+[admin]
+users = [\"{ADMIN}\"]
+
+[http]
+host = \"127.0.0.1\"
+port = {http}
+",
+        monitor = passwords.monitor.expose(),
+        admin = passwords.admin.expose(),
+        http = ports.http,
     )
 }

@@ -1,12 +1,12 @@
 //! The cluster itself: what the other tests take for granted.
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pgherd::demo::StopMode;
 
 use crate::harness::leftovers::{assert_nothing_left, processes_naming};
-use crate::harness::private_cluster;
+use crate::harness::{eventually, private_cluster};
 
 #[test]
 fn a_row_travels_down_the_chain_and_everything_is_gone_afterwards() {
@@ -73,22 +73,11 @@ fn a_process_killed_with_9_leaves_no_cluster() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let dir = wait_until("the helper has a cluster", || {
+    let dir = eventually("the helper has a cluster", || {
         Some(std::fs::read_to_string(file.path()).unwrap()).filter(|dir| !dir.is_empty())
     });
     process.kill().unwrap();
     process.wait().unwrap();
-    wait_until("the guard is done", || processes_naming(&dir).is_empty().then_some(()));
+    eventually("the guard is done", || processes_naming(&dir).is_empty().then_some(()));
     assert_nothing_left(std::path::Path::new(&dir));
-}
-
-fn wait_until<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(value) = check() {
-            return value;
-        }
-        assert!(started.elapsed() < Duration::from_secs(30), "{what}: not within 30 s");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
