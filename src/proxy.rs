@@ -1,10 +1,110 @@
-//! Read the configuration, build `Shared`, spawn, reload, drain, stop.
+//! The running proxy: assembled, announced, drained.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
+use crate::pool::janitor;
+use crate::shared::Shared;
+use crate::worker::Workers;
+use crate::{admin, monitor, net};
 
-pub fn run(_config: Config, _config_path: PathBuf) -> ExitCode {
-    ExitCode::FAILURE
+/// Runs until it is told to stop (SIGTERM, SIGINT). Exit code 0 after a drain, 1 if it can't start.
+pub fn run(config: Config, path: PathBuf) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "can't start");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(supervise(config, path)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("can't start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn supervise(config: Config, path: PathBuf) -> Result<(), String> {
+    let mut signals = Signals::new().map_err(|error| format!("signals: {error}"))?;
+    let addr = (config.listen.host, config.listen.port).into();
+    let listener = net::listen(addr, config.listen.backlog).map_err(|error| format!("can't listen on {addr}: {error}"))?;
+    let local = listener.local_addr().map_err(|error| error.to_string())?;
+    let listener = listener.into_std().map_err(|error| error.to_string())?;
+    let http = match &config.http {
+        http if http.enabled => {
+            let addr = (http.host, http.port).into();
+            Some(net::listen(addr, 128).map_err(|error| format!("can't listen on {addr} (http): {error}"))?)
+        }
+        _ => None,
+    };
+    let shared = Arc::new(Shared::new(config).map_err(|error| error.to_string())?);
+
+    tokio::spawn(monitor::run(Arc::clone(&shared)));
+    tokio::spawn(admin::sample(Arc::clone(&shared)));
+    let pools = Arc::clone(&shared);
+    tokio::spawn(async move { janitor::run(&pools.pools).await });
+    let http_addr = http.as_ref().and_then(|http| http.local_addr().ok());
+    if let Some(http) = http {
+        tokio::spawn(admin::http::serve_http(http, Arc::clone(&shared)));
+    }
+    let workers = Workers::start(&shared, listener).map_err(|error| error.to_string())?;
+    let config = shared.config.latest();
+    tracing::info!(listen = %local, http = ?http_addr, config = %path.display(), workers = config.workers,
+        nodes = config.nodes.len(), mode = config.pool.mode.as_str(), split = config.routing.split, "pgherd is listening");
+
+    let name = signals.next().await;
+    tracing::info!(signal = name, clients = shared.clients.len(), limit = ?config.limits.drain_timeout, "draining");
+    workers.stop_accepting();
+    drain(&shared, &mut signals, config.limits.drain_timeout).await;
+    workers.join();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Idle sessions end at once, others after their transaction; a second signal or the time limit ends the rest.
+async fn drain(shared: &Shared, signals: &mut Signals, limit: Duration) {
+    const ROUND: Duration = Duration::from_millis(50);
+    let started = Instant::now();
+    while !shared.clients.is_empty() {
+        // Again and again: a login may have been under way.
+        for client in shared.clients.all() {
+            client.kick.set();
+        }
+        if started.elapsed() > limit {
+            tracing::warn!(clients = shared.clients.len(), ?limit, "clients did not finish in time (limits.drain_timeout)");
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ROUND) => {}
+            name = signals.next() => {
+                tracing::warn!(signal = name, clients = shared.clients.len(), "stopping at once");
+                return;
+            }
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }

@@ -1,7 +1,12 @@
 //! All that tasks share, in one struct. Handed in, never global.
 
+use std::io;
 use std::time::{Instant, SystemTime};
 
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::client::auth::Authenticator;
+use crate::client::logins::Logins;
 use crate::client::registry::Clients;
 use crate::cluster::Topology;
 use crate::config::Config;
@@ -15,12 +20,34 @@ pub struct Shared {
     pub topology: Feed<Topology>,
     pub pools: Pools,
     pub clients: Clients,
+    pub authenticator: Authenticator,
+    pub logins: Logins,
     pub counters: ProcessCounters,
+    /// Of hashes that outsiders must not be able to steer.
+    pub seed: u64,
     pub started: Instant,
     pub started_at: SystemTime,
 }
 
 impl Shared {
+    /// Fails only if the system has no random bytes.
+    pub fn new(config: Config) -> io::Result<Self> {
+        let mut seed = [0; 8];
+        SystemRandom::new().fill(&mut seed).map_err(|_| io::Error::other("no random bytes"))?;
+        Ok(Self {
+            seed: u64::from_ne_bytes(seed),
+            topology: Feed::new(Topology::unknown(&config.nodes)),
+            pools: Pools::new(&config),
+            clients: Clients::default(),
+            authenticator: Authenticator::new()?,
+            logins: Logins::default(),
+            counters: ProcessCounters::default(),
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            config: Feed::new(config),
+        })
+    }
+
     /// Microseconds since the process started: what the `*_us` marks of the registries hold.
     pub fn now_us(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)

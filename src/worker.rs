@@ -1,1 +1,195 @@
-//! (to come)
+//! Threads that serve clients: one current-thread runtime each, a session lives and dies on one of them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::admin::{Dialect, console};
+use crate::net::buffer::Buffers;
+use crate::net::{self, Stream};
+use crate::session::WorkerCell;
+use crate::session::login::{Login, login};
+use crate::shared::Shared;
+use crate::sql::Cache;
+use crate::wire::auth;
+
+/// The workers of a running proxy.
+pub struct Workers {
+    threads: Vec<thread::JoinHandle<()>>,
+    /// Set to stop accepting; dropped to end the workers, with whatever they still serve.
+    accepting: watch::Sender<bool>,
+}
+
+/// One worker as the acceptor sees it.
+#[derive(Clone)]
+struct Seat {
+    sockets: mpsc::UnboundedSender<(std::net::TcpStream, SocketAddr)>,
+    /// Connections it has.
+    load: Arc<AtomicUsize>,
+}
+
+/// Counts a connection for as long as it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+// === impl Workers ===
+
+impl Workers {
+    /// Starts the threads; the first one accepts and deals the sockets out.
+    pub fn start(shared: &Arc<Shared>, listener: std::net::TcpListener) -> io::Result<Self> {
+        let config = shared.config.load();
+        let (accepting, stop) = watch::channel(true);
+        let mut seats = Vec::new();
+        let mut inboxes = Vec::new();
+        for _ in 0..config.workers {
+            let (sockets, inbox) = mpsc::unbounded_channel();
+            seats.push(Seat { sockets, load: Arc::default() });
+            inboxes.push(inbox);
+        }
+        let mut listener = Some(listener);
+        let mut threads = Vec::new();
+        for (index, inbox) in inboxes.into_iter().enumerate() {
+            let cell = Arc::new(WorkerCell {
+                index,
+                buffers: Buffers::new(config.limits.buffer_bytes),
+                classes: Cache::new(config.routing.cache_entries, shared.seed).into(),
+            });
+            let worker = Worker { shared: Arc::clone(shared), cell, load: Arc::clone(&seats[index].load), stop: stop.clone() };
+            let acceptor = listener.take().map(|listener| (listener, seats.clone()));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let thread = thread::Builder::new().name(format!("worker-{index}")).stack_size(STACK_BYTES);
+            threads.push(thread.spawn(move || runtime.block_on(worker.run(inbox, acceptor)))?);
+        }
+        Ok(Self { threads, accepting })
+    }
+
+    /// No new connections from now on.
+    pub fn stop_accepting(&self) {
+        self.accepting.send_replace(false);
+    }
+
+    /// Ends the workers and waits for them.
+    pub fn join(self) {
+        drop(self.accepting);
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// sqlparser's recursion wants more than the usual 2 MiB to be safe.
+const STACK_BYTES: usize = 4 << 20;
+
+struct Worker {
+    shared: Arc<Shared>,
+    cell: Arc<WorkerCell>,
+    load: Arc<AtomicUsize>,
+    stop: watch::Receiver<bool>,
+}
+
+type Inbox = mpsc::UnboundedReceiver<(std::net::TcpStream, SocketAddr)>;
+
+// === impl Worker ===
+
+impl Worker {
+    async fn run(mut self, mut inbox: Inbox, acceptor: Option<(std::net::TcpListener, Vec<Seat>)>) {
+        if let Some((listener, seats)) = acceptor {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => drop(tokio::spawn(accept(listener, seats, Arc::clone(&self.shared), self.stop.clone()))),
+                Err(error) => tracing::error!(%error, "can't accept connections"),
+            }
+        }
+        loop {
+            tokio::select! {
+                biased;
+                received = inbox.recv() => {
+                    let Some((socket, peer)) = received else { break };
+                    self.adopt(socket, peer);
+                }
+                // The sender is gone: the proxy stops.
+                () = async { while self.stop.changed().await.is_ok() {} } => break,
+            }
+        }
+    }
+
+    fn adopt(&self, socket: std::net::TcpStream, peer: SocketAddr) {
+        let counted = Counted(Arc::clone(&self.load));
+        let stream = match Stream::from_std(socket) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(client = %peer, %error, "a connection can't be served"),
+        };
+        let (shared, cell) = (Arc::clone(&self.shared), Arc::clone(&self.cell));
+        tokio::spawn(async move {
+            serve(&shared, &cell, stream, peer).await;
+            drop(counted);
+        });
+    }
+}
+
+/// Deals connections to the worker that has the fewest.
+async fn accept(listener: TcpListener, seats: Vec<Seat>, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // Dropping the listener refuses what comes from now on.
+            _ = stop.wait_for(|accepting| !*accepting) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                shared.counters.clients_accepted.add(1);
+                if let Err(error) = net::tune(&stream) {
+                    tracing::debug!(client = %peer, %error, "a socket option can't be set");
+                }
+                let Some(seat) = seats.iter().min_by_key(|seat| seat.load.load(Relaxed)) else { return };
+                seat.load.fetch_add(1, Relaxed);
+                if let Ok(socket) = stream.into_std() {
+                    let _ = seat.sockets.send((socket, peer));
+                }
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: let some be closed.
+                tracing::error!(%error, "a connection can't be accepted");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve(shared: &Arc<Shared>, cell: &Arc<WorkerCell>, stream: Stream, peer: SocketAddr) {
+    match login(shared, cell, stream, peer).await {
+        None => {}
+        Some(Login::Application(session)) => session.run().await,
+        Some(Login::Replication(passthrough)) => passthrough.run().await,
+        Some(Login::Console { mut stream, user, database, entry }) => {
+            let mut greeting = Vec::new();
+            for (name, value) in console::parameters() {
+                auth::push_parameter_status(&mut greeting, name, &value);
+            }
+            auth::push_backend_key_data(&mut greeting, entry.entry.process_id, &entry.entry.cancel_key);
+            auth::push_ready_for_query(&mut greeting, b'I');
+            if stream.write_all(&greeting).await.is_err() {
+                return;
+            }
+            let dialect = Dialect::of_database(&database).unwrap_or(Dialect::Pgherd);
+            tokio::select! {
+                () = entry.entry.kick.wait() => {}
+                served = console::serve_as(stream, peer, user, dialect, Arc::clone(shared)) => {
+                    if let Err(error) = served {
+                        tracing::debug!(client = %peer, %error, "a console session broke");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -2,5 +2,6 @@
 
 pub mod auth;
 pub mod handshake;
+pub mod logins;
 pub mod registry;
 pub mod scram;

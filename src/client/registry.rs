@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::SystemTime;
 
+use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use crate::cluster::NodeId;
+use crate::wire::cancel::BackendKey;
 
 #[derive(Default)]
 pub struct Clients {
@@ -49,6 +52,7 @@ pub struct ClientEntry {
     pub server_id: AtomicU64,
     pub prepared_statements: AtomicU32,
     pub cancel: Mutex<CancelTarget>,
+    pub kick: Kick,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,9 +107,15 @@ pub enum Running {
     InQueue,
     On {
         node: NodeId,
-        process_id: i32,
-        cancel_key: Box<[u8]>,
+        key: Arc<BackendKey>,
     },
+}
+
+/// Asks a session to end as soon as it is between transactions.
+#[derive(Default)]
+pub struct Kick {
+    set: AtomicBool,
+    waker: AtomicWaker,
 }
 
 /// Everything known when a login is done.
@@ -147,6 +157,7 @@ impl Clients {
             server_id: AtomicU64::new(0),
             prepared_statements: AtomicU32::new(0),
             cancel: Mutex::default(),
+            kick: Kick::default(),
         });
         inner.by_process_id.insert(process_id, Arc::clone(&entry));
         entry
@@ -237,6 +248,26 @@ impl ClientEntry {
 
     pub fn application_name(&self) -> String {
         self.application_name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+// === impl Kick ===
+
+impl Kick {
+    pub fn set(&self) {
+        self.set.store(true, Relaxed);
+        self.waker.wake();
+    }
+
+    /// Whether it is set; if not, the task is woken when it is.
+    #[inline]
+    pub fn is_set(&self, cx: &Context<'_>) -> bool {
+        self.waker.register(cx.waker());
+        self.set.load(Relaxed)
+    }
+
+    pub async fn wait(&self) {
+        std::future::poll_fn(|cx| if self.is_set(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 }
 

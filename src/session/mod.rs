@@ -1,1 +1,358 @@
-//! (to come)
+//! One client's conversation: what it asks for is looked at, routed to a server, relayed. The session's task owns both
+//! sockets; there is no second task and no channel on the way of a query.
+
+mod cleanup;
+mod effects;
+mod exchange;
+mod greet;
+mod hold;
+mod intake;
+pub mod login;
+mod names;
+mod outbox;
+mod passthrough;
+mod replies;
+mod survey;
+
+use std::pin::Pin as Pinned;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+
+use effects::SessionSettings;
+use names::Names;
+use outbox::Outbox;
+use replies::Replies;
+use survey::{Ends, Piece, Survey};
+
+use crate::client::registry::{ClientEntry, ClientState, Pin};
+use crate::config::Config;
+use crate::net::Stream;
+use crate::net::buffer::{Buffer, Buffers};
+use crate::pool::{Pool, PoolKey};
+use crate::route::TxStatus;
+use crate::server::Server;
+use crate::shared::Shared;
+use crate::sql::{Cache, Class};
+use crate::stats::PoolCounters;
+use crate::wire::error::{PgError, sqlstate};
+
+/// What the sessions of one worker share. Only that worker's tasks use it, so its locks are never contended.
+pub struct WorkerCell {
+    pub index: usize,
+    pub buffers: Buffers,
+    pub classes: std::sync::Mutex<Cache>,
+}
+
+pub struct Session {
+    shared: Arc<Shared>,
+    worker: Arc<WorkerCell>,
+    config: Arc<Config>,
+    client: Stream,
+    entry: Arc<ClientEntry>,
+    /// Keeps `entry` in the registry.
+    #[expect(dead_code, reason = "held for its drop")]
+    registered: login::Registered,
+    database: Arc<str>,
+    user: Arc<str>,
+    /// By node.
+    pools: Vec<Option<Arc<Pool>>>,
+    /// The pool of the last server: where this session counts.
+    pool: Arc<Pool>,
+
+    inbox: Buffer,
+    outbox: Outbox,
+    replies: Replies,
+    names: Names,
+    settings: SessionSettings,
+
+    /// Of the transaction, as PostgreSQL last told.
+    status: TxStatus,
+    pin: Pin,
+    /// Something may be left behind on the server that only DISCARD ALL (or closing it) removes.
+    dirty: bool,
+    /// Statement names are translated (all pool modes but `session`).
+    renames: bool,
+    /// Parts of an extended request were sent, its Sync was not.
+    request_open: bool,
+    /// … and the last of them was a Flush.
+    flushed: bool,
+    /// The request at the front was routed to the server at hand.
+    routed: bool,
+    /// Bytes of the frame at the front that go as they lie.
+    passing: usize,
+    /// An error was answered for a request that had no server: its messages up to Sync are dropped.
+    skipping: bool,
+
+    /// The last statement's text, for the log of slow ones. Cut.
+    last_text: Vec<u8>,
+    request_at: Instant,
+    transaction_at: Instant,
+    /// For round robin.
+    turn_count: usize,
+}
+
+/// Why a session ends.
+#[derive(Debug)]
+pub enum Close {
+    /// Terminate, or the socket was closed.
+    ByClient,
+    /// The proxy is stopping, or an administrator ended it.
+    Kicked,
+    /// Told to the client before its socket is closed.
+    Error(PgError),
+    /// As `Error`: the client broke the protocol.
+    Violation(PgError),
+    /// The server was lost and has said why itself, or nothing can be said.
+    ServerGone,
+}
+
+// === impl WorkerCell ===
+
+impl WorkerCell {
+    #[inline]
+    fn classify(&self, text: &[u8]) -> Class {
+        self.classes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).classify(text)
+    }
+}
+
+// === impl Session: the loop ===
+
+impl Session {
+    /// Serves the client until it leaves or is made to.
+    pub async fn run(mut self) {
+        let close = loop {
+            match self.turn().await {
+                Ok(()) => {}
+                Err(close) => break close,
+            }
+        };
+        self.say_goodbye(close).await;
+        let mut inbox = std::mem::replace(&mut self.inbox, Buffer::none());
+        self.worker.buffers.give(&mut inbox);
+    }
+
+    /// One request, or as many as one server answers in a row.
+    async fn turn(&mut self) -> Result<(), Close> {
+        let (class, ends) = self.next_request().await?;
+        match ends {
+            Some(Ends::Terminate) => return Err(Close::ByClient),
+            Some(Ends::Sync { empty: true }) => return self.answer_sync().await,
+            _ => {}
+        }
+        if self.skipping {
+            return self.skip_request(ends).await;
+        }
+        self.request_at = Instant::now();
+        self.entry.request_at_us.store(self.shared.now_us(), Relaxed);
+        match self.acquire(class.as_ref()).await {
+            Ok(checkout) => {
+                self.routed = true;
+                self.exchange(checkout).await
+            }
+            Err(Refused::Error(error)) => self.refuse(error, ends).await,
+            Err(Refused::Gone(close)) => Err(close),
+        }
+    }
+
+    /// Waits for a request and looks at it. With no standby to choose, its first bytes are enough.
+    async fn next_request(&mut self) -> Result<(Option<Class>, Option<Ends>), Close> {
+        self.entry.set_state(ClientState::Idle);
+        loop {
+            if !self.inbox.is_empty() {
+                let first = self.inbox.filled()[0];
+                if !self.splits() && !matches!(first, b'S' | b'X' | b'H') && !self.skipping {
+                    return Ok((None, None));
+                }
+                match self.survey() {
+                    Survey::Whole { class: None, ends: Ends::Flush { .. } } if first == b'H' => {
+                        // Nothing was sent to anyone: there is nothing to flush.
+                        self.inbox.start += crate::wire::frame::HEADER;
+                        continue;
+                    }
+                    Survey::Whole { class, ends } => {
+                        // What an open implicit transaction will do next is not known: only plain preparing may go
+                        // to a standby.
+                        let class = if ends == (Ends::Flush { executes: true }) { None } else { class };
+                        return Ok((class, Some(ends)));
+                    }
+                    Survey::Opaque => return Ok((None, None)),
+                    Survey::Unfinished { at_least } => {
+                        if at_least > self.config.routing.max_classified_bytes {
+                            return Ok((None, None));
+                        }
+                        self.inbox.grow(at_least);
+                    }
+                }
+            }
+            self.read_client().await?;
+        }
+    }
+
+    /// Reads once. Holds no buffer while there is nothing to read.
+    async fn read_client(&mut self) -> Result<(), Close> {
+        if self.inbox.is_empty() && !self.inbox.is_none() {
+            self.worker.buffers.give(&mut self.inbox);
+        }
+        let Self { client, inbox, worker, entry, .. } = self;
+        let read = std::future::poll_fn(|cx| {
+            if entry.kick.is_set(cx) {
+                return Poll::Ready(Err(Close::Kicked));
+            }
+            if inbox.is_none() {
+                match client.poll_read_ready(cx) {
+                    Poll::Ready(_) => *inbox = worker.buffers.take(),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            inbox.compact();
+            poll_fill(client, inbox, cx).map(|read| read.map_err(|_| Close::ByClient))
+        })
+        .await?;
+        if read == 0 { Err(Close::ByClient) } else { Ok(()) }
+    }
+
+    fn survey(&mut self) -> Survey {
+        let Self { inbox, worker, names, .. } = self;
+        let mut classes = worker.classes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let class_of = |piece: Piece<'_>| match piece {
+            Piece::Text(text) => Some(classes.classify(text)),
+            Piece::Statement(b"") => names.unnamed().map(|unnamed| unnamed.class),
+            Piece::Statement(name) => names.get(name).map(|statement| statement.class),
+        };
+        survey::survey(inbox.filled(), class_of)
+    }
+
+    /// Whether there is a choice of nodes.
+    fn splits(&self) -> bool {
+        self.renames && self.config.routing.split && !self.shared.topology.load().standbys.is_empty()
+    }
+
+    /// Whether `server` may get whatever comes next.
+    fn may_stay(&self, server: &Server) -> bool {
+        self.status != TxStatus::Idle
+            || self.pin != Pin::None
+            || self.shared.topology.load().primary == Some(server.node)
+    }
+}
+
+/// Why a request got no server.
+enum Refused {
+    /// The session goes on.
+    Error(PgError),
+    Gone(Close),
+}
+
+// === impl Session: answers of our own ===
+
+impl Session {
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), Close> {
+        self.client.write_all(bytes).await.map_err(|_| Close::ByClient)
+    }
+
+    /// A Sync with nothing before it: PostgreSQL would say it is ready.
+    async fn answer_sync(&mut self) -> Result<(), Close> {
+        self.inbox.start += crate::wire::frame::HEADER;
+        self.skipping = false;
+        self.send(READY_IDLE).await
+    }
+
+    /// Answers the request at the front with `error`; the session goes on behind it.
+    async fn refuse(&mut self, error: PgError, ends: Option<Ends>) -> Result<(), Close> {
+        if ends.is_none() {
+            // Its end is not in the buffer: there is no telling where the next one begins.
+            return Err(Close::Error(PgError { severity: "FATAL".into(), ..error }));
+        }
+        self.send(&error.to_bytes()).await?;
+        self.skipping = true;
+        self.skip_request(ends).await
+    }
+
+    /// Drops the messages of the request at the front, as PostgreSQL does after an error.
+    async fn skip_request(&mut self, ends: Option<Ends>) -> Result<(), Close> {
+        loop {
+            match crate::wire::frame::header(self.inbox.filled()) {
+                Ok(Some(header)) if self.inbox.end - self.inbox.start >= header.size => {
+                    let is_query = header.tag == b'Q' && ends == Some(Ends::Query);
+                    if header.tag == b'S' || is_query {
+                        self.inbox.start += header.size;
+                        self.skipping = false;
+                        return self.send(READY_IDLE).await;
+                    }
+                    self.inbox.start += header.size;
+                    if header.tag == b'H' || self.inbox.is_empty() {
+                        return Ok(());
+                    }
+                }
+                Ok(_) => return Ok(()),
+                Err(_) => return Err(Close::Violation(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message length"))),
+            }
+        }
+    }
+
+    async fn say_goodbye(&mut self, close: Close) {
+        let error = match close {
+            Close::ByClient | Close::ServerGone => None,
+            Close::Kicked => Some(
+                PgError::fatal(sqlstate::ADMIN_SHUTDOWN, "terminating connection due to administrator command"),
+            ),
+            Close::Error(error) => Some(error),
+            Close::Violation(error) => {
+                self.shared.counters.protocol_violations.add(1);
+                tracing::info!(client = %self.entry.addr, user = %self.user, reason = error.message, "protocol violation");
+                Some(error)
+            }
+        };
+        if let Some(error) = error {
+            let _ = self.client.write_all(&error.to_bytes()).await;
+        }
+        let _ = self.client.shutdown().await;
+    }
+}
+
+const READY_IDLE: &[u8] = b"Z\0\0\0\x05I";
+
+// === impl Session: small things ===
+
+impl Session {
+    /// Where this session counts.
+    #[inline]
+    fn cell(&self) -> &PoolCounters {
+        &self.pool.counters[self.worker.index]
+    }
+
+    /// The pool of this session's database and user on `node`.
+    fn pool_on(&mut self, node: crate::cluster::NodeId) -> Arc<Pool> {
+        let at = usize::from(node.0);
+        if let Some(Some(pool)) = self.pools.get(at) {
+            return Arc::clone(pool);
+        }
+        let key = PoolKey { node, database: Arc::clone(&self.database), user: Arc::clone(&self.user) };
+        let pool = self.shared.pools.pool(&key);
+        if self.pools.len() <= at {
+            self.pools.resize(at + 1, None);
+        }
+        self.pools[at] = Some(Arc::clone(&pool));
+        pool
+    }
+
+    fn pin(&mut self, pin: Pin) {
+        if self.pin == Pin::None {
+            self.pin = pin;
+            self.entry.set_pin(pin);
+        }
+        self.dirty = true;
+    }
+}
+
+/// One read into what room `buffer` has.
+fn poll_fill(stream: &mut Stream, buffer: &mut Buffer, cx: &mut std::task::Context<'_>) -> Poll<std::io::Result<usize>> {
+    let mut room = ReadBuf::new(buffer.room());
+    std::task::ready!(Pinned::new(stream).poll_read(cx, &mut room))?;
+    let count = room.filled().len();
+    buffer.end += count;
+    Poll::Ready(Ok(count))
+}

@@ -1,0 +1,106 @@
+//! What becomes of a server when its session is done with it: given back, cleaned and given back, or closed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::Session;
+use crate::client::registry::{Pin, Running};
+use crate::pool::Checkout;
+use crate::route::TxStatus;
+use crate::server::cancel::cancel;
+use crate::server::query::query;
+
+/// Cleaning is one short statement; a server that does not manage it in time is closed.
+const CLEAN_TIMEOUT: Duration = Duration::from_secs(5);
+const CLEAN_BYTES: usize = 64 * 1024;
+
+impl Session {
+    /// The server is free: the next client gets it.
+    pub(super) fn release(&mut self, checkout: Checkout) {
+        self.entry.server_id.store(0, Relaxed);
+        if std::mem::take(&mut self.dirty) {
+            tokio::spawn(clean(checkout, "DISCARD ALL"));
+        } else {
+            checkout.give_back(self.request_at);
+        }
+    }
+
+    /// As `release`, once the cancel requests for it have arrived: none may hit its next client.
+    pub(super) async fn release_after_cancel(&mut self, checkout: Checkout) {
+        loop {
+            let arrived = {
+                let mut target = self.entry.lock_cancel();
+                if target.in_flight == 0 {
+                    target.what = Running::Nothing;
+                    break;
+                }
+                Arc::clone(&target.arrived)
+            };
+            arrived.notified().await;
+        }
+        self.release(checkout);
+    }
+
+    /// The session ends while it has the server.
+    pub(super) fn abandon(&mut self, checkout: Checkout, lost: bool) {
+        self.entry.server_id.store(0, Relaxed);
+        let in_flight = {
+            let mut target = self.entry.lock_cancel();
+            target.what = Running::Nothing;
+            target.in_flight > 0
+        };
+        if lost || in_flight {
+            self.shared.counters.servers_discarded.add(1);
+            checkout.discard();
+        } else if !self.is_quiet() {
+            self.shared.counters.servers_discarded.add(1);
+            tokio::spawn(stop(checkout));
+        } else {
+            let rollback = self.status != TxStatus::Idle;
+            let discard = self.dirty || self.pin != Pin::None;
+            match (rollback, discard) {
+                (false, false) => checkout.give_back(Instant::now()),
+                (true, false) => drop(tokio::spawn(clean(checkout, "ROLLBACK"))),
+                (false, true) => drop(tokio::spawn(clean(checkout, "DISCARD ALL"))),
+                (true, true) => drop(tokio::spawn(async {
+                    if let Some(checkout) = run(checkout, "ROLLBACK").await {
+                        clean(checkout, "DISCARD ALL").await;
+                    }
+                })),
+            }
+        }
+    }
+}
+
+/// Runs `sql` and gives the server back; closes it if that fails.
+async fn clean(checkout: Checkout, sql: &'static str) {
+    if let Some(checkout) = run(checkout, sql).await {
+        checkout.give_back(Instant::now());
+    }
+}
+
+async fn run(mut checkout: Checkout, sql: &'static str) -> Option<Checkout> {
+    match query(&mut checkout.stream, sql, CLEAN_TIMEOUT, CLEAN_BYTES).await {
+        Ok(_) => {
+            checkout.unnamed = None;
+            if sql == "DISCARD ALL" {
+                checkout.settings = Arc::default();
+                checkout.prepared.clear();
+            }
+            Some(checkout)
+        }
+        Err(error) => {
+            tracing::warn!(process_id = checkout.key.process_id, %error, sql, "a server can't be cleaned; it is closed");
+            None
+        }
+    }
+}
+
+/// Nobody waits for what it is running any more: PostgreSQL is told to stop, and the connection is closed.
+async fn stop(checkout: Checkout) {
+    let node = Arc::clone(&checkout.pool().node);
+    let key = Arc::clone(&checkout.key);
+    let _ = cancel(&node.host, node.port, &key, CLEAN_TIMEOUT).await;
+    checkout.discard();
+}

@@ -1,0 +1,390 @@
+//! What a statement leaves behind in its session: settings that travel along, names, and what pins the session to its
+//! server. A change counts once PostgreSQL has said so, and is forgotten when its transaction is rolled back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Session;
+use super::names::Statement;
+use super::replies::{Awaited, Op, Reply, Undo};
+use crate::client::registry::Pin;
+use crate::route::TxStatus;
+use crate::server::Server;
+use crate::server::params::Settings;
+use crate::server::prepared::push_name;
+use crate::sql::{Class, Effects, Kind};
+use crate::wire::frame;
+use crate::wire::frontend;
+
+/// Bytes of a statement's text that the log of slow statements may show.
+const LOGGED_BYTES: usize = 1000;
+
+#[derive(Default)]
+pub(super) struct SessionSettings {
+    /// What the client asked for when it connected: what RESET goes back to.
+    pub startup: Arc<Settings>,
+    /// What must hold on whichever server it gets.
+    pub wanted: Arc<Settings>,
+    /// Made by statements whose outcome is not known yet, or whose transaction is open.
+    pending: Vec<Change>,
+}
+
+enum Change {
+    Set { name: String, value: String },
+    Reset { name: String },
+    ResetAll,
+    DeallocateAll,
+    DiscardAll,
+}
+
+/// What the session's loop asks of a class.
+pub(super) trait Traces {
+    /// Whether running it may leave something behind, or undo what was left.
+    fn leaves_traces(&self) -> bool;
+    /// Whether a standby may have it.
+    fn fits_standby(&self) -> bool;
+}
+
+impl Traces for Class {
+    #[inline]
+    fn leaves_traces(&self) -> bool {
+        !self.effects.is_empty() || self.kind == Kind::RollbackTo
+    }
+
+    #[inline]
+    fn fits_standby(&self) -> bool {
+        self.is_read() || matches!(self.kind, Kind::Begin(begin) if begin.fits_standby())
+    }
+}
+
+// === impl SessionSettings ===
+
+impl SessionSettings {
+    pub(super) fn new(startup: Arc<Settings>) -> Self {
+        Self { wanted: Arc::clone(&startup), startup, pending: Vec::new() }
+    }
+}
+
+// === impl Session: settings that travel ===
+
+impl Session {
+    /// The server gets this session's settings ahead of its next message, in the same write.
+    pub(super) fn carry_settings(&mut self, server: &mut Server) {
+        if Arc::ptr_eq(&server.settings, &self.settings.wanted) && !server.prepared.has_strays() {
+            return;
+        }
+        for name in server.prepared.take_strays() {
+            self.outbox.push_own(|out| frontend::push_close_statement(out, &name));
+            self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::Nothing });
+        }
+        if !server.settings.same(&self.settings.wanted)
+            && let Some(sql) = self.settings.wanted.sql_from(&server.settings)
+        {
+            self.outbox.push_own(|out| frontend::push_query(out, &sql));
+            self.replies.await_ready(Awaited::Injected);
+            server.unnamed = None;
+        }
+        server.settings = Arc::clone(&self.settings.wanted);
+    }
+
+    /// After each round: what was pending takes effect, or does not.
+    pub(super) fn settle_changes(&mut self, server: &mut Server, failed: bool, rolled_back: bool) {
+        if self.settings.pending.is_empty() {
+            return;
+        }
+        match self.status {
+            TxStatus::Idle if failed || rolled_back => self.settings.pending.clear(),
+            TxStatus::Idle => {
+                for change in std::mem::take(&mut self.settings.pending) {
+                    self.apply(server, change);
+                }
+            }
+            // The transaction decides.
+            TxStatus::InTransaction | TxStatus::Failed => {}
+        }
+    }
+
+    fn apply(&mut self, server: &mut Server, change: Change) {
+        let settings = &mut self.settings;
+        match change {
+            Change::Set { name, value } => settings.wanted = Arc::new(settings.wanted.with(&name, &value)),
+            Change::Reset { name } => {
+                // PostgreSQL's RESET on this server went to the server's own default, not to what this client asked
+                // for at its start: that is carried there before the next statement.
+                server.settings = Arc::new(server.settings.without(&name));
+                settings.wanted = Arc::new(match settings.startup.get(&name) {
+                    Some(value) => settings.wanted.with(&name, value),
+                    None => settings.wanted.without(&name),
+                });
+                return;
+            }
+            Change::ResetAll => {
+                server.settings = Arc::default();
+                settings.wanted = Arc::clone(&settings.startup);
+                return;
+            }
+            Change::DeallocateAll => {
+                self.names.clear();
+                server.prepared.clear();
+                return;
+            }
+            Change::DiscardAll => {
+                self.names.clear();
+                server.prepared.clear();
+                server.unnamed = None;
+                server.settings = Arc::default();
+                settings.wanted = Arc::clone(&settings.startup);
+                return;
+            }
+        }
+        server.settings = Arc::clone(&settings.wanted);
+    }
+}
+
+// === impl Session: what statements do ===
+
+impl Session {
+    /// A simple Query whose text stands at these positions of the inbox. `true`: something else was sent for it.
+    pub(super) fn note(&mut self, server: &mut Server, class: Class, from: usize, to: usize) -> bool {
+        let text = String::from_utf8_lossy(self.inbox.range(from, to)).into_owned();
+        if class.kind == (Kind::Deallocate { all: false }) && self.renames {
+            return self.deallocate(server, &text);
+        }
+        self.note_text(class, &text);
+        false
+    }
+
+    /// A statement is bound.
+    pub(super) fn note_statement(&mut self, statement: &Statement) {
+        let text = String::from_utf8_lossy(statement.text()).into_owned();
+        self.note_text(statement.class, &text);
+    }
+
+    /// The unnamed statement is bound.
+    pub(super) fn note_unnamed(&mut self) {
+        let Some(unnamed) = self.names.unnamed() else { return };
+        let text = unnamed.tail.split(|b| *b == 0).next().unwrap_or_default();
+        let (class, text) = (unnamed.class, String::from_utf8_lossy(text).into_owned());
+        self.note_text(class, &text);
+    }
+
+    fn note_text(&mut self, class: Class, text: &str) {
+        match class.kind {
+            Kind::Deallocate { all: true } => return self.settings.pending.push(Change::DeallocateAll),
+            Kind::DiscardAll => return self.settings.pending.push(Change::DiscardAll),
+            Kind::RollbackTo if !self.settings.pending.is_empty() => return self.pin(Pin::Setting),
+            Kind::Set if !class.effects.intersects(Effects::SET_ROLE) => {
+                match setting(text) {
+                    Some(change) => self.settings.pending.push(change),
+                    None => self.pin(Pin::Setting),
+                }
+                return;
+            }
+            _ => {}
+        }
+        if let Some(pin) = pin_for(class.effects) {
+            self.pin(pin);
+        } else if class.effects.intersects(Effects::UNKNOWN) {
+            // It may have left anything behind; nobody else shall find it.
+            self.dirty = true;
+        }
+    }
+
+    /// `DEALLOCATE name` of a statement prepared by protocol: the client's name is the proxy's to translate.
+    fn deallocate(&mut self, server: &mut Server, text: &str) -> bool {
+        let Some(name) = deallocated_name(text) else { return false };
+        let Some(statement) = self.names.remove(name.as_bytes()) else { return false };
+        // Whether or not this server has it: prepared and deallocated, the tag is PostgreSQL's own.
+        let number = match server.prepared.touch(statement.id) {
+            Some(number) => number,
+            None => {
+                let (number, evicted) = server.prepared.insert(statement.id);
+                self.outbox.push_own(|out| {
+                    if let Some(evicted) = evicted {
+                        push_name_frame(out, b'C', evicted);
+                    }
+                    frame::push(out, b'P', |out| {
+                        push_name(out, number);
+                        out.push(0);
+                        out.extend_from_slice(&statement.tail);
+                    });
+                });
+                if evicted.is_some() {
+                    self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::Nothing });
+                }
+                let undo = Undo::Parse { client: None, server: statement.id };
+                self.replies.await_op(Op { reply: Reply::Swallow, undo });
+                number
+            }
+        };
+        server.prepared.remove(statement.id);
+        self.outbox.push_own(|out| {
+            frame::push(out, b'Q', |out| {
+                out.extend_from_slice(b"DEALLOCATE \"");
+                push_name(out, number);
+                out.extend_from_slice(b"\"\0");
+            });
+        });
+        true
+    }
+}
+
+/// What a SET or RESET changes, if it can be carried to another server.
+fn setting(_text: &str) -> Option<Change> {
+    None
+}
+
+fn push_name_frame(out: &mut Vec<u8>, tag: u8, number: u64) {
+    frame::push(out, tag, |out| {
+        out.push(b'S');
+        push_name(out, number);
+        out.push(0);
+    });
+}
+
+fn pin_for(effects: Effects) -> Option<Pin> {
+    const PINS: [(Effects, Pin); 9] = [
+        (Effects::SET_CONFIG, Pin::Setting),
+        (Effects::SET_ROLE, Pin::Setting),
+        (Effects::SET_SESSION, Pin::Setting),
+        (Effects::TEMP_TABLE, Pin::TemporaryTable),
+        (Effects::HOLD_CURSOR, Pin::HoldCursor),
+        (Effects::LISTEN, Pin::Listen),
+        (Effects::ADVISORY_LOCK, Pin::AdvisoryLock),
+        (Effects::SQL_PREPARE, Pin::SqlPrepare),
+        (Effects::LOAD, Pin::Load),
+    ];
+    PINS.into_iter().find(|(effect, _)| effects.intersects(*effect)).map(|(_, pin)| pin)
+}
+
+/// `DEALLOCATE [PREPARE] name`, quoted or folded.
+fn deallocated_name(text: &str) -> Option<String> {
+    let rest = text.trim().trim_end_matches(';').trim_end();
+    let mut words = rest.split_ascii_whitespace();
+    words.next().filter(|word| word.eq_ignore_ascii_case("deallocate"))?;
+    let mut name = words.next()?;
+    if name.eq_ignore_ascii_case("prepare") {
+        name = words.next()?;
+    }
+    if words.next().is_some() {
+        return None;
+    }
+    match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+        Some(quoted) => Some(quoted.replace("\"\"", "\"")),
+        None => Some(name.to_ascii_lowercase()),
+    }
+}
+
+// === impl Session: the log of slow statements ===
+
+impl Session {
+    /// Keeps the beginning of the text at these positions of the inbox.
+    #[inline]
+    pub(super) fn remember_text(&mut self, from: usize, to: usize) {
+        if !self.config.log.slow_statement.is_zero() {
+            self.last_text.clear();
+            self.last_text.extend_from_slice(self.inbox.range(from, to.min(from + LOGGED_BYTES)));
+        }
+    }
+
+    #[inline]
+    pub(super) fn remember_statement(&mut self, statement: &Statement) {
+        if !self.config.log.slow_statement.is_zero() {
+            self.last_text.clear();
+            let tail = &statement.tail;
+            self.last_text.extend_from_slice(&tail[..tail.len().min(LOGGED_BYTES)]);
+        }
+    }
+
+    #[inline]
+    pub(super) fn remember_unnamed(&mut self) {
+        if let Some(unnamed) = self.names.unnamed()
+            && !self.config.log.slow_statement.is_zero()
+        {
+            self.last_text.clear();
+            let tail = unnamed.tail;
+            self.last_text.extend_from_slice(&tail[..tail.len().min(LOGGED_BYTES)]);
+        }
+    }
+
+    pub(super) fn log_slow(&self, took: Duration) {
+        self.shared.counters.slow_statements.add(1);
+        let text = self.last_text.split(|b| *b == 0).next().unwrap_or_default();
+        tracing::warn!(
+            took_ms = took.as_millis() as u64,
+            client = %self.entry.addr,
+            user = %self.user,
+            database = %self.database,
+            node = self.pool.node.host,
+            port = self.pool.node.port,
+            statement = %without_literals(text),
+            "slow statement"
+        );
+    }
+}
+
+/// Numbers and quoted texts become `?`: what a client put into its statement stays out of the log.
+fn without_literals(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    let mut in_word = false;
+    while let Some(c) = chars.next() {
+        match c {
+            '\'' => {
+                while let Some(c) = chars.next() {
+                    match c {
+                        '\'' if chars.peek() == Some(&'\'') => drop(chars.next()),
+                        '\'' => break,
+                        '\\' => drop(chars.next()),
+                        _ => {}
+                    }
+                }
+                out.push('?');
+            }
+            // A dollar quote, or a parameter: the rest of a text with the former is not worth the risk.
+            '$' if !chars.peek().is_some_and(char::is_ascii_digit) => {
+                out.push_str("$…");
+                break;
+            }
+            '$' => {
+                out.push('$');
+                in_word = true;
+                continue;
+            }
+            c if c.is_ascii_digit() && !in_word => {
+                while chars.peek().is_some_and(|c| c.is_ascii_alphanumeric() || *c == '.') {
+                    chars.next();
+                }
+                out.push('?');
+            }
+            c => out.push(c),
+        }
+        in_word = c.is_alphanumeric() || c == '_';
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_stay_out_of_the_log() {
+        let cases = [
+            ("SELECT * FROM t2 WHERE a = 12 AND b = 'it''s' AND c = $1", "SELECT * FROM t2 WHERE a = ? AND b = ? AND c = $1"),
+            (r"SELECT E'a\'b', 1.5e3", "SELECT E?, ?"),
+            ("SELECT $$secret$$", "SELECT $…"),
+        ];
+        for (text, logged) in cases {
+            assert_eq!(without_literals(text.as_bytes()), logged);
+        }
+    }
+
+    #[test]
+    fn deallocate_names_are_folded_unless_quoted() {
+        assert_eq!(deallocated_name("DEALLOCATE Foo;").as_deref(), Some("foo"));
+        assert_eq!(deallocated_name("deallocate prepare \"Foo\"").as_deref(), Some("Foo"));
+        assert_eq!(deallocated_name("select 1"), None);
+    }
+}

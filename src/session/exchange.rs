@@ -1,0 +1,417 @@
+//! The relay: one client, one server, both directions at once, until the server is free again.
+//!
+//! A byte is read once and written once. What can't be written stops the reading on the other side, so a session
+//! never holds more than one buffer in each direction.
+
+use std::io::IoSlice;
+use std::pin::Pin as Pinned;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::io::AsyncWrite;
+
+use super::intake::Taken;
+use super::outbox::Outbox;
+use super::replies::{Awaited, Round, Undo, Walked};
+use super::{Close, Session, poll_fill};
+use crate::client::registry::Pin;
+use crate::config::PoolMode;
+use crate::net::buffer::Buffer;
+use crate::pool::Checkout;
+use crate::route::TxStatus;
+use crate::server::Server;
+use crate::wire::error::{PgError, sqlstate};
+use crate::wire::frontend;
+
+/// From here on a result is moved in large pieces: fewer calls, for as long as the result lasts.
+const BULK_BYTES: usize = 128 * 1024;
+
+/// Ranges written to the client with one call.
+const MAX_SLICES: usize = 16;
+
+pub(super) struct Exchange {
+    /// `None` once it was given back; what it said last may still be on its way to the client.
+    server: Option<Checkout>,
+    buffer: Buffer,
+    /// Ranges of `buffer` for the client, and how much of the first is written.
+    forward: Vec<(usize, usize)>,
+    written: usize,
+    /// Messages of the client may be there that `take_in` has not seen.
+    fresh: bool,
+    /// The next request belongs to another server: wait until this one is quiet.
+    blocked: bool,
+    /// Reads that filled the whole buffer.
+    full_reads: u32,
+    sent_at: Option<Instant>,
+}
+
+enum Ended {
+    Released,
+    /// Quiet, but a cancel request is on its way to it.
+    CancelInFlight,
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Relays until the server is given back. On an error, what becomes of the server is seen to.
+    pub(super) async fn exchange(&mut self, mut checkout: Checkout) -> Result<(), Close> {
+        self.carry_settings(&mut checkout);
+        let mut exchange = Exchange {
+            server: Some(checkout),
+            buffer: Buffer::none(),
+            forward: Vec::new(),
+            written: 0,
+            fresh: true,
+            blocked: false,
+            full_reads: 0,
+            sent_at: None,
+        };
+        let ended = std::future::poll_fn(|cx| self.poll_exchange(&mut exchange, cx)).await;
+        self.worker.buffers.give(&mut exchange.buffer);
+        match ended {
+            Ok(Ended::Released) => Ok(()),
+            Ok(Ended::CancelInFlight) => {
+                if let Some(server) = exchange.server.take() {
+                    self.release_after_cancel(server).await;
+                }
+                Ok(())
+            }
+            Err(close) => {
+                if let Some(server) = exchange.server.take() {
+                    self.abandon(server, matches!(close, Close::ServerGone));
+                }
+                Err(close)
+            }
+        }
+    }
+
+    fn poll_exchange(&mut self, ex: &mut Exchange, cx: &mut Context<'_>) -> Poll<Result<Ended, Close>> {
+        loop {
+            let mut moved = false;
+            if !ex.forward.is_empty() {
+                moved |= self.poll_to_client(ex, cx)?.is_ready();
+            }
+            if ex.forward.is_empty() {
+                if ex.server.is_none() {
+                    return Poll::Ready(Ok(Ended::Released));
+                }
+                if self.is_free() {
+                    if self.entry.lock_cancel().in_flight > 0 {
+                        return Poll::Ready(Ok(Ended::CancelInFlight));
+                    }
+                    if self.entry.kick.is_set(cx) && self.status == TxStatus::Idle {
+                        return Poll::Ready(Err(Close::Kicked));
+                    }
+                }
+                moved |= self.poll_from_server(ex, cx)?.is_ready();
+            }
+            if ex.server.is_some() {
+                if !self.outbox.is_empty() {
+                    moved |= self.poll_to_server(ex, cx)?.is_ready();
+                }
+                if self.outbox.is_empty() && !ex.blocked {
+                    moved |= self.poll_from_client(ex, cx)?.is_ready();
+                }
+            }
+            if !moved {
+                self.rest_buffers(ex);
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// The server has nothing to do for this session, and no other session would notice that it had.
+    fn is_free(&self) -> bool {
+        self.is_quiet() && self.status == TxStatus::Idle && self.pin == Pin::None
+    }
+
+    /// Every request is answered, none is half sent.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.replies.is_quiet() && self.outbox.is_empty() && !self.request_open && self.passing == 0
+    }
+
+    /// A session that waits for its client in the middle of a transaction holds no buffers.
+    fn rest_buffers(&mut self, ex: &mut Exchange) {
+        if self.replies.is_quiet() {
+            if ex.buffer.is_empty() && !ex.buffer.is_none() {
+                self.worker.buffers.give(&mut ex.buffer);
+            }
+            if self.inbox.is_empty() && self.outbox.is_empty() && !self.inbox.is_none() {
+                self.worker.buffers.give(&mut self.inbox);
+            }
+        }
+    }
+}
+
+// === impl Session: client → server ===
+
+impl Session {
+    fn poll_from_client(&mut self, ex: &mut Exchange, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
+        let Some(server) = ex.server.as_mut() else { return Poll::Pending };
+        if std::mem::take(&mut ex.fresh) && (!self.inbox.is_empty() || self.passing > 0) {
+            match self.take_in(server)? {
+                Taken::NeedMore => {}
+                Taken::NeedRoom(size) => {
+                    // Growing moves bytes: only when none of them waits to be sent.
+                    if self.outbox.is_empty() {
+                        self.inbox.grow(size);
+                    } else {
+                        ex.fresh = true;
+                    }
+                }
+                Taken::Elsewhere => ex.blocked = true,
+                Taken::Switch => {
+                    self.outbox.push_own(frontend::push_sync);
+                    self.replies.await_ready(Awaited::OwnSync);
+                    self.request_open = false;
+                    ex.blocked = true;
+                }
+                Taken::Goodbye => return Poll::Ready(Err(Close::ByClient)),
+            }
+            if !self.outbox.is_empty() || ex.blocked {
+                self.settle(ex);
+                return Poll::Ready(Ok(()));
+            }
+        }
+        if self.inbox.is_none() {
+            match self.client.poll_read_ready(cx) {
+                Poll::Ready(_) => self.inbox = self.worker.buffers.take(),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.inbox.compact();
+        let read = match std::task::ready!(poll_fill(&mut self.client, &mut self.inbox, cx)) {
+            Ok(read) if read > 0 => read,
+            _ => return Poll::Ready(Err(Close::ByClient)),
+        };
+        self.cell().received.add(read as u64);
+        ex.fresh = true;
+        if self.replies.is_quiet() {
+            self.request_at = Instant::now();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_to_server(&mut self, ex: &mut Exchange, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
+        let Some(server) = ex.server.as_mut() else { return Poll::Pending };
+        let mut slices = Outbox::no_slices();
+        let count = self.outbox.slices(&self.inbox, &mut slices);
+        let written = match &slices[..count] {
+            [one] => server.stream_mut().poll_write(cx, one),
+            many => server.stream_mut().poll_write_vectored(cx, many),
+        };
+        match std::task::ready!(written) {
+            Ok(written) if written > 0 => {
+                self.outbox.advance(written);
+                if self.outbox.is_empty() {
+                    let now = Instant::now();
+                    if ex.sent_at.replace(now).is_none() {
+                        self.cell().proxy.record(now.saturating_duration_since(self.request_at));
+                    }
+                }
+                Poll::Ready(Ok(()))
+            }
+            // What it said last (a FATAL) may still be there to read: the reading side ends the exchange.
+            _ => {
+                self.outbox.clear();
+                ex.blocked = true;
+                self.passing = 0;
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}
+
+// === impl Session: server → client ===
+
+impl Session {
+    fn poll_from_server(&mut self, ex: &mut Exchange, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
+        let Some(server) = ex.server.as_mut() else { return Poll::Pending };
+        if ex.buffer.is_none() {
+            match server.stream.poll_read_ready(cx) {
+                Poll::Ready(_) => ex.buffer = self.worker.buffers.take(),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        ex.buffer.compact();
+        if ex.full_reads >= 2 {
+            ex.buffer.grow(BULK_BYTES);
+        }
+        let room = ex.buffer.room().len();
+        match std::task::ready!(poll_fill(&mut server.stream, &mut ex.buffer, cx)) {
+            Ok(0) | Err(_) => return Poll::Ready(Err(self.server_lost(ex))),
+            Ok(read) => {
+                ex.full_reads = if read == room { ex.full_reads + 1 } else { ex.full_reads };
+                self.cell().sent.add(read as u64);
+            }
+        }
+        self.walk_replies(ex)?;
+        self.settle(ex);
+        Poll::Ready(Ok(()))
+    }
+
+    fn walk_replies(&mut self, ex: &mut Exchange) -> Result<(), Close> {
+        let Some(server) = ex.server.as_mut() else { return Ok(()) };
+        loop {
+            match self.replies.walk(&mut ex.buffer, &mut ex.forward) {
+                Walked::NeedMore => break,
+                Walked::Garbage => {
+                    let error = PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "the server sent what is not protocol 3");
+                    return Err(Close::Error(error));
+                }
+                Walked::Ready(round) => {
+                    self.after_round(server, round, ex.sent_at.unwrap_or(self.request_at))?;
+                    ex.blocked = false;
+                    ex.fresh = true;
+                }
+            }
+        }
+        for (name, value) in self.replies.reported.drain(..) {
+            server.set_reported(&name, &value);
+        }
+        Ok(())
+    }
+
+    /// Gives the server back as soon as it is free, ahead of writing its last words to a client that may be slow.
+    fn settle(&mut self, ex: &mut Exchange) {
+        if !self.is_free() || !ex.buffer.is_empty() {
+            return;
+        }
+        let mut target = self.entry.lock_cancel();
+        if target.in_flight > 0 {
+            return;
+        }
+        target.what = crate::client::registry::Running::Nothing;
+        drop(target);
+        if let Some(server) = ex.server.take() {
+            self.release(server);
+        }
+    }
+
+    /// A ReadyForQuery came.
+    fn after_round(&mut self, server: &mut Server, round: Round, sent_at: Instant) -> Result<(), Close> {
+        self.status = round.status;
+        for undo in std::mem::take(&mut self.replies.undone) {
+            self.undo(server, undo);
+        }
+        if let Some(error) = round.injected_error {
+            server.settings = Default::default();
+            self.dirty = true;
+            return Err(Close::Error(PgError { severity: "FATAL".into(), ..error }));
+        }
+        if matches!(round.awaited, Awaited::Injected | Awaited::OwnSync) {
+            return Ok(());
+        }
+        self.settle_changes(server, round.failed, round.rolled_back);
+        self.count_round(sent_at);
+        if self.config.pool.mode == PoolMode::Statement && self.status != TxStatus::Idle {
+            return Err(Close::Error(
+                PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "transaction blocks not allowed in statement pooling mode")
+                    .with_hint("pool.mode = \"transaction\" allows them."),
+            ));
+        }
+        Ok(())
+    }
+
+    fn count_round(&mut self, sent_at: Instant) {
+        let now = Instant::now();
+        let took = now.saturating_duration_since(sent_at);
+        let errors = std::mem::take(&mut self.replies.errors);
+        let cell = self.cell();
+        cell.queries.add(1);
+        cell.errors.add(errors);
+        cell.server.record(took);
+        cell.query_time_us.add(took.as_micros() as u64);
+        if self.status == TxStatus::Idle {
+            cell.xacts.add(1);
+            cell.xact_time_us.add(now.saturating_duration_since(self.transaction_at).as_micros() as u64);
+        }
+        let limit = self.config.log.slow_statement;
+        if !limit.is_zero() && took >= limit {
+            self.log_slow(took);
+        }
+        self.request_at = now;
+    }
+
+    fn undo(&mut self, server: &mut Server, undo: Undo) {
+        match undo {
+            Undo::Nothing => {}
+            Undo::ParseUnnamed => {
+                server.unnamed = None;
+                self.names.drop_unnamed();
+            }
+            Undo::Parse { client, server: id } => {
+                server.prepared.remove(id);
+                if let Some(name) = client {
+                    self.names.remove(&name);
+                }
+            }
+            Undo::Close { name, statement } => self.names.insert(&name, statement),
+        }
+    }
+
+    fn poll_to_client(&mut self, ex: &mut Exchange, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let mut skip = ex.written;
+        let mut count = 0;
+        for (slot, (from, to)) in slices.iter_mut().zip(&ex.forward) {
+            *slot = IoSlice::new(ex.buffer.range(from + skip, *to));
+            skip = 0;
+            count += 1;
+        }
+        let client = Pinned::new(&mut self.client);
+        let written = match &slices[..count] {
+            [one] => client.poll_write(cx, one),
+            many => client.poll_write_vectored(cx, many),
+        };
+        match std::task::ready!(written) {
+            Ok(written) if written > 0 => {
+                ex.advance(written);
+                Poll::Ready(Ok(()))
+            }
+            _ => Poll::Ready(Err(Close::ByClient)),
+        }
+    }
+
+    /// The connection to the server ended. What it said last has been forwarded.
+    fn server_lost(&mut self, ex: &mut Exchange) -> Close {
+        if let Some(server) = ex.server.take() {
+            tracing::warn!(node = %self.pool.node.host, port = self.pool.node.port, client = %self.entry.addr,
+                process_id = server.key.process_id, "a server closed its connection while a client had it");
+            server.discard();
+        }
+        if self.replies.fatal {
+            return Close::ServerGone;
+        }
+        let asked = !self.replies.is_quiet() || self.request_open;
+        Close::Error(if asked {
+            PgError::fatal(
+                sqlstate::TRANSACTION_RESOLUTION_UNKNOWN,
+                "the server closed the connection before it answered; the outcome is not known",
+            )
+            .with_hint("Check whether the transaction was committed before you repeat it.")
+        } else {
+            PgError::fatal(sqlstate::CONNECTION_FAILURE, "the server closed the connection")
+        })
+    }
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    fn advance(&mut self, mut count: usize) {
+        let mut done = 0;
+        for (from, to) in &self.forward {
+            let left = to - from - self.written;
+            if count < left {
+                self.written += count;
+                break;
+            }
+            count -= left;
+            self.written = 0;
+            done += 1;
+        }
+        self.forward.drain(..done);
+    }
+}

@@ -1,0 +1,53 @@
+//! Applies settings to a server by themselves, for the greeting. (Later they travel with the first query.)
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::replies::{Awaited, Replies, Walked};
+use crate::net::buffer::Buffers;
+use crate::server::Server;
+use crate::server::params::Settings;
+use crate::wire::error::{PgError, sqlstate};
+use crate::wire::frontend;
+
+/// `server` has these settings, and `server.reported` is what PostgreSQL reports with them.
+///
+/// # Errors
+/// PostgreSQL's, for a setting it does not take; 08006 if the server is lost. It must not be used any more then.
+pub(super) async fn apply(server: &mut Server, wanted: &Arc<Settings>) -> Result<(), PgError> {
+    let Some(sql) = wanted.sql_from(&server.settings) else { return Ok(()) };
+    let lost = |_| PgError::fatal(sqlstate::CONNECTION_FAILURE, "the server closed the connection");
+    let mut query = Vec::new();
+    frontend::push_query(&mut query, &sql);
+    server.stream.write_all(&query).await.map_err(lost)?;
+    server.unnamed = None;
+    let mut replies = Replies::default();
+    replies.await_ready(Awaited::Injected);
+    let mut buffer = Buffers::new(16 * 1024).take();
+    let round = loop {
+        buffer.compact();
+        let read = server.stream.read(buffer.room()).await.map_err(lost)?;
+        if read == 0 {
+            return Err(PgError::fatal(sqlstate::CONNECTION_FAILURE, "the server closed the connection"));
+        }
+        buffer.end += read;
+        match replies.walk(&mut buffer, &mut Vec::new()) {
+            Walked::NeedMore => {}
+            Walked::Ready(round) => break round,
+            Walked::Garbage => {
+                return Err(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "the server sent what is not protocol 3"));
+            }
+        }
+    };
+    for (name, value) in replies.reported.drain(..) {
+        server.set_reported(&name, &value);
+    }
+    match round.injected_error {
+        Some(error) => Err(error),
+        None => {
+            server.settings = Arc::clone(wanted);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! From a request to a server: routed, waited for, refused with a reason.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::{Close, Refused, Session};
+use crate::client::registry::{ClientState, Pin, Running};
+use crate::cluster::NodeId;
+use crate::config::PoolMode;
+use crate::pool::{Checkout, CheckoutError, Pool};
+use crate::route::{Target, route};
+use crate::server::connect::ConnectError;
+use crate::sql::Class;
+use crate::wire::error::{PgError, sqlstate};
+
+/// A node that refused a connection is tried again after this, unless the topology changes earlier.
+const RETRY: Duration = Duration::from_millis(100);
+
+impl Session {
+    /// The server for a request of `class` (`None`: must go to the primary). Waits at most `pool.wait_timeout`.
+    pub(super) async fn acquire(&mut self, class: Option<&Class>) -> Result<Checkout, Refused> {
+        let asked = self.request_at;
+        let mut avoid = None;
+        loop {
+            let target = self.target(class, avoid);
+            let node = match target {
+                Target::Primary(node) | Target::Standby(node) => node,
+                Target::Stay => unreachable!("a session without a server has none to stay on"),
+                Target::Hold { reason } => {
+                    self.hold(asked, reason).await?;
+                    continue;
+                }
+            };
+            let pool = self.pool_on(node);
+            self.pool = Arc::clone(&pool);
+            if let Some(checkout) = pool.try_checkout(self.worker.index) {
+                return Ok(self.lent(checkout, asked));
+            }
+            match self.queue_for(&pool).await {
+                Ok(checkout) => return Ok(self.lent(checkout, asked)),
+                Err(Waited::Failed(CheckoutError::Connect(error))) if is_unreachable(&error) => {
+                    tracing::warn!(host = pool.node.host, port = pool.node.port, %error, "a node can't be reached");
+                    if matches!(target, Target::Standby(_)) {
+                        avoid = Some(node);
+                    } else {
+                        let reason = format!("the primary can't be reached: {error}");
+                        self.hold(asked, reason).await?;
+                    }
+                }
+                Err(Waited::Failed(error)) => return Err(Refused::Error(self.explain(&pool, error))),
+                Err(Waited::Canceled) => {
+                    let message = "canceling statement due to user request";
+                    return Err(Refused::Error(PgError::error(sqlstate::QUERY_CANCELED, message)));
+                }
+                Err(Waited::Kicked) => return Err(Refused::Gone(Close::Kicked)),
+            }
+        }
+    }
+
+    fn target(&mut self, class: Option<&Class>, avoid: Option<NodeId>) -> Target {
+        let topology = self.shared.topology.load();
+        self.turn_count = self.turn_count.wrapping_add(1);
+        let split = self.config.routing.split && self.renames && avoid.is_none();
+        let pools = &self.shared.pools;
+        route(class, &topology, split, |node| pools.node(node).load(), self.turn_count)
+    }
+
+    /// Waits for another topology, or a little.
+    async fn hold(&mut self, asked: Instant, reason: String) -> Result<(), Refused> {
+        let limit = self.config.pool.wait_timeout;
+        let Some(left) = limit.checked_sub(asked.elapsed()) else {
+            let error = PgError::error(sqlstate::CANNOT_CONNECT_NOW, format!("no primary is available: {reason}"))
+                .with_hint(format!("Waited pool.wait_timeout ({limit:?}). SHOW NODES on the console tells more."));
+            return Err(Refused::Error(error));
+        };
+        let mut watcher = self.shared.topology.watch();
+        let retry = tokio::time::sleep(RETRY.min(left));
+        let entry = Arc::clone(&self.entry);
+        tokio::select! {
+            biased;
+            () = entry.kick.wait() => Err(Refused::Gone(Close::Kicked)),
+            () = watcher.changed() => Ok(()),
+            () = retry => Ok(()),
+        }
+    }
+
+    async fn queue_for(&mut self, pool: &Arc<Pool>) -> Result<Checkout, Waited> {
+        let entry = Arc::clone(&self.entry);
+        let wake = {
+            let mut target = entry.lock_cancel();
+            target.what = Running::InQueue;
+            target.canceled_in_queue = false;
+            Arc::clone(&target.queue_wake)
+        };
+        entry.waiting_since_us.store(self.shared.now_us().max(1), Relaxed);
+        entry.set_state(ClientState::Waiting);
+        let checkout = pool.checkout(self.worker.index);
+        tokio::pin!(checkout);
+        let result = loop {
+            tokio::select! {
+                biased;
+                () = wake.notified() => {
+                    if entry.lock_cancel().canceled_in_queue {
+                        break Err(Waited::Canceled);
+                    }
+                }
+                () = entry.kick.wait() => break Err(Waited::Kicked),
+                done = &mut checkout => break done.map_err(Waited::Failed),
+            }
+        };
+        entry.waiting_since_us.store(0, Relaxed);
+        entry.set_state(ClientState::Idle);
+        entry.lock_cancel().what = Running::Nothing;
+        result
+    }
+
+    /// Notes that this session has `checkout`.
+    fn lent(&mut self, checkout: Checkout, asked: Instant) -> Checkout {
+        let now = Instant::now();
+        let waited = now.saturating_duration_since(asked);
+        let cell = self.cell();
+        cell.assignments.add(1);
+        cell.wait.record(waited);
+        cell.wait_time_us.add(waited.as_micros() as u64);
+        self.transaction_at = now;
+        self.request_at = now;
+        checkout.lent_to(self.entry.id, self.shared.now_us());
+        self.entry.server_id.store(checkout.entry.id, Relaxed);
+        self.entry.set_state(ClientState::Active);
+        self.entry.lock_cancel().what = Running::On { node: checkout.node, key: Arc::clone(&checkout.key) };
+        if self.config.pool.mode == PoolMode::Session {
+            self.pin(Pin::SessionMode);
+        }
+        checkout
+    }
+
+    fn explain(&self, pool: &Pool, error: CheckoutError) -> PgError {
+        let (database, user) = (&pool.key.database, &pool.key.user);
+        match error {
+            CheckoutError::QueueFull { waiting } => {
+                self.shared.counters.wait_timeouts.add(1);
+                tracing::warn!(%database, %user, waiting, "pool exhausted: the queue is full");
+                PgError::error(sqlstate::TOO_MANY_CONNECTIONS, format!("{waiting} clients wait for a server already"))
+                    .with_hint("The limit is pool.max_waiting; pool.size is how many servers they share.")
+            }
+            CheckoutError::TimedOut(limit) => {
+                self.shared.counters.wait_timeouts.add(1);
+                tracing::warn!(%database, %user, ?limit, "pool exhausted: a client waited in vain");
+                PgError::error(sqlstate::TOO_MANY_CONNECTIONS, format!("no server came free within {limit:?}"))
+                    .with_hint("The limits are pool.wait_timeout and pool.size.")
+            }
+            CheckoutError::Connect(error) => connect_error(error),
+        }
+    }
+}
+
+/// What a client is told when its server can't be opened. PostgreSQL's own words where it spoke.
+pub(super) fn connect_error(error: ConnectError) -> PgError {
+    match error {
+        ConnectError::Postgres(error) => PgError { severity: "ERROR".into(), ..error },
+        ConnectError::Authentication(reason) => {
+            PgError::error(sqlstate::INVALID_AUTHORIZATION, format!("the proxy can't log in to the server: {reason}"))
+        }
+        other => PgError::error(sqlstate::CANNOT_CONNECT, format!("the proxy can't connect to the server: {other}")),
+    }
+}
+
+/// The node itself is gone or not ready, as opposed to refusing this user or database.
+fn is_unreachable(error: &ConnectError) -> bool {
+    matches!(error, ConnectError::Io(_) | ConnectError::TimedOut(_)) || error.is_not_ready()
+}
+
+enum Waited {
+    Failed(CheckoutError),
+    Canceled,
+    Kicked,
+}

@@ -1,0 +1,405 @@
+//! From the client's messages to what the server gets: statement names become the server's, missing statements are
+//! prepared on the way, effects on the session are noted. Everything else goes as it lies.
+
+use std::sync::Arc;
+
+use super::names::Statement;
+use super::replies::{Awaited, Op, Reply, Undo};
+use super::effects::Traces;
+use super::survey::{Ends, Survey};
+use super::{Close, Session};
+use crate::client::registry::Pin;
+use crate::server::Server;
+use crate::server::prepared::{PREFIX, push_name};
+use crate::wire::error::{PgError, sqlstate};
+use crate::wire::frame::{self, HEADER, Header};
+use crate::wire::frontend::{self, Check, Named};
+
+/// How far the client's messages were taken in.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// All that is there; more must be read first.
+    NeedMore,
+    /// The frame at the front needs so many bytes in the buffer.
+    NeedRoom(usize),
+    /// The next request belongs to another server.
+    Elsewhere,
+    /// So does the rest of this one, of which nothing was executed yet.
+    Switch,
+    /// Terminate.
+    Goodbye,
+}
+
+impl Session {
+    /// Takes in all messages that are whole (and the beginnings of those that need not be).
+    pub(super) fn take_in(&mut self, server: &mut Server) -> Result<Taken, Close> {
+        loop {
+            if self.passing > 0 {
+                let from = self.inbox.start;
+                let count = self.passing.min(self.inbox.end - from);
+                self.outbox.push_client(from, from + count);
+                self.inbox.start += count;
+                self.passing -= count;
+                if self.passing > 0 {
+                    return Ok(Taken::NeedMore);
+                }
+            }
+            let header = match frame::header(self.inbox.filled()) {
+                Ok(Some(header)) => header,
+                Ok(None) => return Ok(Taken::NeedMore),
+                Err(_) => return Err(violation("invalid message length")),
+            };
+            match frontend::check(header) {
+                Check::Fine => {}
+                Check::TooLong => return Err(violation("invalid message length")),
+                Check::UnknownTag => {
+                    return Err(violation(&format!("invalid frontend message type {}", header.tag)));
+                }
+            }
+            if header.tag == b'X' {
+                return Ok(Taken::Goodbye);
+            }
+            if !self.replies.copy_in
+                && (!self.request_open || self.flushed)
+                && let Some(stop) = self.belongs_elsewhere(server)
+            {
+                return Ok(stop);
+            }
+            self.flushed = header.tag == b'H';
+            if let Some(stop) = self.take_frame(server, header)? {
+                return Ok(stop);
+            }
+        }
+    }
+
+    /// One message. `Some`: it can't be taken in yet.
+    fn take_frame(&mut self, server: &mut Server, header: Header) -> Result<Option<Taken>, Close> {
+        let have = self.inbox.end - self.inbox.start;
+        let whole = have >= header.size;
+        match header.tag {
+            b'Q' => {
+                if !whole && header.size <= self.largest_looked_into() {
+                    return Ok(Some(Taken::NeedRoom(header.size)));
+                }
+                self.query(server, header, whole);
+            }
+            b'P' if !self.renames => self.raw(header),
+            b'P' => {
+                if !whole && header.size <= self.config.limits.max_statement_bytes {
+                    return Ok(Some(Taken::NeedRoom(header.size)));
+                }
+                self.parse(server, header, whole)?;
+            }
+            b'B' => {
+                self.cell().binds.add(1);
+                if !self.renames {
+                    self.raw(header);
+                } else if frontend::bind(self.front(header)).is_none() && !whole {
+                    if have >= self.largest_looked_into() {
+                        return Err(violation("statement or portal name is too long"));
+                    }
+                    return Ok(Some(Taken::NeedRoom((have + 1).max(HEADER + 256).min(header.size))));
+                } else {
+                    self.bind(server, header);
+                }
+            }
+            b'D' | b'C' if !whole => return Ok(Some(Taken::NeedRoom(header.size))),
+            b'D' if self.renames => self.describe(server, header),
+            b'C' if self.renames => self.close(server, header),
+            b'S' => {
+                self.raw(header);
+                self.request_open = self.replies.copy_in && self.request_open;
+                self.replies.await_ready(Awaited::Sync);
+            }
+            b'F' => {
+                self.raw(header);
+                self.replies.await_ready(Awaited::FunctionCall);
+            }
+            b'c' | b'f' => {
+                self.raw(header);
+                self.replies.copy_ends();
+            }
+            // PostgreSQL ignores stray COPY data as well.
+            b'd' => self.raw(header),
+            _ => {
+                self.raw(header);
+                self.request_open |= header.tag != b'H';
+            }
+        }
+        Ok(None)
+    }
+
+    /// The frame goes as it lies, whether it is whole or not.
+    fn raw(&mut self, header: Header) {
+        if matches!(header.tag, b'P' | b'B' | b'D' | b'C' | b'E') {
+            self.request_open = true;
+        }
+        self.passing = header.size;
+        // The loop in `take_in` moves what is there.
+    }
+
+    fn query(&mut self, server: &mut Server, header: Header, whole: bool) {
+        if self.replies.copy_in {
+            // PostgreSQL ends the COPY with an error for this message, and answers nothing more for it.
+            return self.raw(header);
+        }
+        self.names.drop_unnamed();
+        server.unnamed = None;
+        self.request_open = false;
+        if whole {
+            let from = self.inbox.start;
+            let frame = self.inbox.range(from, from + header.size);
+            if let Some(text) = frontend::query_text(frame) {
+                let class = self.worker.classify(text);
+                self.remember_text(from + HEADER, from + header.size - 1);
+                if class.leaves_traces() && self.note(server, class, from + HEADER, from + header.size - 1) {
+                    // What goes instead was put in the outbox.
+                    self.inbox.start += header.size;
+                    self.replies.await_ready(Awaited::Query);
+                    return;
+                }
+            }
+        }
+        self.raw(header);
+        self.replies.await_ready(Awaited::Query);
+    }
+
+    fn parse(&mut self, server: &mut Server, header: Header, whole: bool) -> Result<(), Close> {
+        self.cell().client_parses.add(1);
+        let from = self.inbox.start;
+        if !whole {
+            self.pin(Pin::LargeStatement);
+            self.raw(header);
+            return Ok(());
+        }
+        let frame = self.inbox.range(from, from + header.size);
+        let Some(parse) = frontend::parse(frame) else {
+            self.raw(header);
+            return Ok(());
+        };
+        let class = self.worker.classify(parse.text);
+        if parse.name.is_empty() {
+            let count = self.names.set_unnamed(parse.tail, class);
+            server.unnamed = Some((self.entry.id, count));
+            self.replies.await_op(Op { reply: Reply::Forward, undo: Undo::ParseUnnamed });
+            self.cell().server_parses.add(1);
+            self.raw(header);
+            return Ok(());
+        }
+        self.request_open = true;
+        if self.names.get(parse.name).is_some() {
+            // PostgreSQL itself shall say 42P05, at its place in the pipeline: make it know the name.
+            let name = parse.name.to_vec();
+            self.outbox.push_own(|out| frontend::push_parse(out, &name, b"\0\0\0"));
+            self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::Nothing });
+            self.replies.await_op(Op { reply: Reply::Forward, undo: Undo::Nothing });
+            server.prepared.add_stray(&name);
+            self.raw(header);
+            return Ok(());
+        }
+        if self.names.len() >= self.config.limits.max_client_statements {
+            return Err(Close::Error(
+                PgError::fatal(sqlstate::PROGRAM_LIMIT_EXCEEDED, "too many prepared statements")
+                    .with_hint("The limit is limits.max_client_statements: close statements, or raise it."),
+            ));
+        }
+        let statement = Arc::new(Statement::new(parse.tail, class));
+        let name: Box<[u8]> = parse.name.into();
+        if server.prepared.touch(statement.id).is_some() {
+            // The server has it: a Close of a name nobody has gives a reply at the right place.
+            self.outbox.push_own(|out| frontend::push_close_statement(out, b"pgherd.none"));
+            let undo = Undo::Nothing;
+            self.replies.await_op(Op { reply: Reply::AsParseComplete, undo });
+        } else {
+            self.prepare(server, &statement, Reply::Forward, Some(name.clone()));
+        }
+        self.names.insert(&name, statement);
+        self.count_names();
+        self.inbox.start += header.size;
+        Ok(())
+    }
+
+    fn bind(&mut self, server: &mut Server, header: Header) {
+        let from = self.inbox.start;
+        let front = self.front(header);
+        let Some(bind) = frontend::bind(front) else { return self.raw(header) };
+        if bind.statement.is_empty() {
+            self.ensure_unnamed(server);
+            return self.raw(header);
+        }
+        let Some(statement) = self.names.get(bind.statement).map(Arc::clone) else {
+            // PostgreSQL says 26000: it does not know the name either.
+            return self.raw_unknown(header, bind.statement.starts_with(PREFIX));
+        };
+        let (head, portal_end) = (bind.head, HEADER + bind.portal.len());
+        let number = self.ensure(server, &statement);
+        self.remember_statement(&statement);
+        if statement.class.leaves_traces() {
+            self.note_statement(&statement);
+        }
+        let portal = self.inbox.range(from + HEADER, from + portal_end);
+        let rest = header.size - head;
+        self.outbox.push_own(|out| {
+            // Portal, then the server's own name for the statement.
+            let at = out.len();
+            frontend::push_bind_head(out, portal, b"", rest);
+            out.pop();
+            push_name(out, number);
+            out.push(0);
+            let length = (out.len() - at - 1 + rest) as u32;
+            out[at + 1..at + HEADER].copy_from_slice(&length.to_be_bytes());
+        });
+        self.request_open = true;
+        self.inbox.start += head;
+        self.passing = rest;
+    }
+
+    fn describe(&mut self, server: &mut Server, header: Header) {
+        let Some(Named::Statement(name)) = frontend::named(self.front(header)) else { return self.raw(header) };
+        if name.is_empty() {
+            self.ensure_unnamed(server);
+            return self.raw(header);
+        }
+        let Some(statement) = self.names.get(name).map(Arc::clone) else {
+            return self.raw_unknown(header, name.starts_with(PREFIX));
+        };
+        let number = self.ensure(server, &statement);
+        self.push_named(b'D', number);
+        self.request_open = true;
+        self.inbox.start += header.size;
+    }
+
+    fn close(&mut self, server: &mut Server, header: Header) {
+        match frontend::named(self.front(header)) {
+            Some(Named::Statement(name)) => {
+                let name: Box<[u8]> = name.into();
+                let undo = if name.is_empty() {
+                    self.names.drop_unnamed();
+                    server.unnamed = None;
+                    Undo::Nothing
+                } else {
+                    match self.names.remove(&name) {
+                        // The server keeps it for others: it closes a name it does not have, and says so.
+                        Some(statement) => Undo::Close { name, statement },
+                        None => Undo::Nothing,
+                    }
+                };
+                self.count_names();
+                self.replies.await_op(Op { reply: Reply::Forward, undo });
+            }
+            Some(Named::Portal(_)) => self.replies.await_op(Op { reply: Reply::Forward, undo: Undo::Nothing }),
+            None => {}
+        }
+        self.raw(header);
+    }
+
+    /// The number of `statement` on `server`, which is made to prepare it if it has not.
+    fn ensure(&mut self, server: &mut Server, statement: &Arc<Statement>) -> u64 {
+        match server.prepared.touch(statement.id) {
+            Some(number) => number,
+            None => self.prepare(server, statement, Reply::Swallow, None),
+        }
+    }
+
+    fn prepare(&mut self, server: &mut Server, statement: &Statement, reply: Reply, client: Option<Box<[u8]>>) -> u64 {
+        let (number, evicted) = server.prepared.insert(statement.id);
+        if let Some(evicted) = evicted {
+            self.push_named(b'C', evicted);
+            self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::Nothing });
+        }
+        self.outbox.push_own(|out| {
+            frame::push(out, b'P', |out| {
+                push_name(out, number);
+                out.push(0);
+                out.extend_from_slice(&statement.tail);
+            });
+        });
+        self.replies.await_op(Op { reply, undo: Undo::Parse { client, server: statement.id } });
+        self.cell().server_parses.add(1);
+        number
+    }
+
+    /// The server's unnamed statement becomes this client's.
+    fn ensure_unnamed(&mut self, server: &mut Server) {
+        match self.names.unnamed() {
+            Some(unnamed) => {
+                let mine = Some((self.entry.id, unnamed.count));
+                if server.unnamed != mine {
+                    self.outbox.push_own(|out| frontend::push_parse(out, b"", unnamed.tail));
+                    self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::ParseUnnamed });
+                    server.unnamed = mine;
+                }
+                let class = unnamed.class;
+                self.remember_unnamed();
+                if class.leaves_traces() {
+                    self.note_unnamed();
+                }
+            }
+            None if server.unnamed.is_some() => {
+                // Another client's: this one has none, and PostgreSQL shall say so.
+                self.outbox.push_own(|out| frontend::push_close_statement(out, b""));
+                self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::Nothing });
+                server.unnamed = None;
+            }
+            None => {}
+        }
+    }
+
+    fn push_named(&mut self, tag: u8, number: u64) {
+        self.outbox.push_own(|out| {
+            frame::push(out, tag, |out| {
+                out.push(b'S');
+                push_name(out, number);
+                out.push(0);
+            });
+        });
+    }
+
+    /// A name the client never prepared. One that looks like ours must not reach a server that has it.
+    fn raw_unknown(&mut self, header: Header, looks_like_ours: bool) {
+        if looks_like_ours {
+            let at = self.inbox.start + HEADER + usize::from(header.tag != b'B');
+            // `pgherd.…` → `Pgherd.…`; for Bind the portal comes first.
+            let at = if header.tag == b'B' {
+                at + frontend::bind(self.front(header)).map_or(0, |bind| bind.portal.len() + 1)
+            } else {
+                at
+            };
+            *self.inbox.byte_mut(at) = b'P';
+        }
+        self.raw(header);
+    }
+
+    /// The frame at the front, or as much of it as is there.
+    fn front(&self, header: Header) -> &[u8] {
+        let filled = self.inbox.filled();
+        &filled[..header.size.min(filled.len())]
+    }
+
+    fn largest_looked_into(&self) -> usize {
+        self.config.routing.max_classified_bytes + HEADER + 1
+    }
+
+    fn count_names(&self) {
+        let count = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.entry.prepared_statements.store(count, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Whether the request at the front must not go to `server`, or can't be told to yet.
+    fn belongs_elsewhere(&mut self, server: &Server) -> Option<Taken> {
+        if std::mem::take(&mut self.routed) || self.may_stay(server) {
+            return None;
+        }
+        match self.survey() {
+            Survey::Whole { class: None, .. } => None,
+            Survey::Whole { class: Some(class), ends } if class.fits_standby() && ends != (Ends::Flush { executes: true }) => None,
+            Survey::Unfinished { at_least } if at_least <= self.largest_looked_into() => Some(Taken::NeedRoom(at_least)),
+            Survey::Whole { .. } | Survey::Unfinished { .. } | Survey::Opaque if self.request_open => Some(Taken::Switch),
+            Survey::Whole { .. } | Survey::Unfinished { .. } | Survey::Opaque => Some(Taken::Elsewhere),
+        }
+    }
+}
+
+fn violation(message: &str) -> Close {
+    Close::Violation(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, message))
+}

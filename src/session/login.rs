@@ -1,0 +1,412 @@
+//! From an accepted socket to a session: who is it, what does it want, is it who it says.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::io::AsyncWriteExt;
+
+use super::effects::SessionSettings;
+use super::passthrough::Passthrough;
+use super::{Close, Refused, Session, WorkerCell};
+use crate::client::auth::AuthFailure;
+use crate::client::handshake::{Hello, hello};
+use crate::client::registry::{ClientEntry, NewClient, Pin};
+use crate::config::{AuthMethod, Config, PoolMode};
+use crate::credential::{Credential, Verifier};
+use crate::net::Stream;
+use crate::net::buffer::Buffer;
+use crate::pool::PoolKey;
+use crate::route::TxStatus;
+use crate::server::cancel::cancel;
+use crate::server::connect::ConnectError;
+use crate::server::params::Settings;
+use crate::server::query::query;
+use crate::shared::Shared;
+use crate::wire::auth;
+use crate::wire::error::{PgError, sqlstate};
+use crate::wire::startup::Startup;
+
+/// Databases of the console.
+const CONSOLE: [&str; 2] = ["pgherd", "pgbouncer"];
+
+/// What a connection has become.
+pub enum Login {
+    Application(Box<Session>),
+    Replication(Box<Passthrough>),
+    /// The console's greeting is still to be sent.
+    Console {
+        stream: Stream,
+        user: String,
+        database: String,
+        entry: Registered,
+    },
+}
+
+/// A client in the registry, for as long as this lives.
+pub struct Registered {
+    shared: Arc<Shared>,
+    pub entry: Arc<ClientEntry>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.shared.clients.remove(&self.entry);
+    }
+}
+
+/// `None`: the connection is over (a cancel request, a port check, a refused client that has been told why).
+pub async fn login(shared: &Arc<Shared>, worker: &Arc<WorkerCell>, mut stream: Stream, peer: SocketAddr) -> Option<Login> {
+    let config = shared.config.latest();
+    let limit = config.limits.login_timeout;
+    let outcome = tokio::time::timeout(limit, attempt(shared, worker, &config, &mut stream, peer)).await;
+    match outcome {
+        Ok(Ok(Some(ready))) => ready.finish(stream).await,
+        Ok(Ok(None)) => None,
+        Ok(Err(error)) => {
+            if let Some(error) = error {
+                let _ = stream.write_all(&error.to_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+            None
+        }
+        Err(_) => {
+            // PostgreSQL closes without a word, too (authentication_timeout).
+            shared.counters.login_timeouts.add(1);
+            tracing::info!(client = %peer, ?limit, "login timed out (limits.login_timeout)");
+            None
+        }
+    }
+}
+
+/// `Err(Some)`: to be told to the client.
+type Failed = Option<PgError>;
+
+async fn attempt(
+    shared: &Arc<Shared>,
+    worker: &Arc<WorkerCell>,
+    config: &Arc<Config>,
+    stream: &mut Stream,
+    peer: SocketAddr,
+) -> Result<Option<Ready>, Failed> {
+    let startup = match hello(stream, &config.limits).await {
+        Ok(Hello::Startup(startup)) => startup,
+        Ok(Hello::Cancel { process_id, key }) => {
+            forward_cancel(shared, config, process_id, &key).await;
+            return Ok(None);
+        }
+        Ok(Hello::Gone) => return Ok(None),
+        Err(refusal) => {
+            if refusal.is_violation() {
+                shared.counters.protocol_violations.add(1);
+            }
+            tracing::debug!(client = %peer, reason = %refusal, "not a login");
+            return Ok(None);
+        }
+    };
+    let limit = config.limits.max_clients;
+    if shared.clients.len() >= limit {
+        shared.counters.clients_refused.add(1);
+        tracing::warn!(client = %peer, limit, "too many clients");
+        return Err(Some(
+            PgError::fatal(sqlstate::TOO_MANY_CONNECTIONS, "sorry, too many clients already")
+                .with_hint("The limit is limits.max_clients."),
+        ));
+    }
+    let is_console = CONSOLE.contains(&startup.database.as_str());
+    let credential = authenticate(shared, config, stream, &startup, is_console, peer).await?;
+    let settings = Settings::from_startup(&startup.parameters)
+        .map_err(|reason| Some(PgError::fatal(sqlstate::SYNTAX_ERROR, reason)))?;
+    if is_console && !config.admin.users.contains(&startup.user) {
+        shared.counters.logins_failed.add(1);
+        return Err(Some(
+            PgError::fatal(sqlstate::INVALID_AUTHORIZATION, format!("user \"{}\" may not use the console", startup.user))
+                .with_hint("Users of the console are listed in admin.users."),
+        ));
+    }
+    let entry = register(shared, worker, stream, peer, &startup)?;
+    Ok(Some(Ready { config: Arc::clone(config), worker: Arc::clone(worker), entry, startup, settings, credential, is_console }))
+}
+
+/// Logged in; what is left happens without the login's time limit, since waiting for a server has its own.
+struct Ready {
+    config: Arc<Config>,
+    worker: Arc<WorkerCell>,
+    entry: Registered,
+    startup: Startup,
+    settings: Settings,
+    credential: Credential,
+    is_console: bool,
+}
+
+impl Ready {
+    async fn finish(self, stream: Stream) -> Option<Login> {
+        let Self { config, worker, entry, startup, settings, credential, is_console } = self;
+        if is_console {
+            return Some(Login::Console { stream, user: startup.user, database: startup.database, entry });
+        }
+        let shared = Arc::clone(&entry.shared);
+        let user: Arc<str> = startup.user.as_str().into();
+        let database: Arc<str> = startup.database.as_str().into();
+        shared.pools.set_credential(&user, &credential);
+        if startup.replication.is_some() {
+            let passthrough = Passthrough { shared, stream, entry, startup, credential };
+            return Some(Login::Replication(Box::new(passthrough)));
+        }
+        let node = shared.topology.load().primary.unwrap_or(crate::cluster::NodeId(0));
+        let pool = shared.pools.pool(&PoolKey { node, database: Arc::clone(&database), user: Arc::clone(&user) });
+        let settings = Arc::new(settings);
+        let renames = config.pool.mode != PoolMode::Session;
+        let mut session = Box::new(Session {
+            shared,
+            worker,
+            config,
+            client: stream,
+            entry: Arc::clone(&entry.entry),
+            registered: entry,
+            database,
+            user,
+            pools: Vec::new(),
+            pool,
+            inbox: Buffer::none(),
+            outbox: Default::default(),
+            replies: Default::default(),
+            names: Default::default(),
+            settings: SessionSettings::new(settings),
+            status: TxStatus::Idle,
+            pin: Pin::None,
+            dirty: false,
+            renames,
+            request_open: false,
+            flushed: false,
+            routed: false,
+            passing: 0,
+            skipping: false,
+            last_text: Vec::new(),
+            request_at: Instant::now(),
+            transaction_at: Instant::now(),
+            turn_count: 0,
+        });
+        match session.welcome().await {
+            Ok(()) => Some(Login::Application(session)),
+            Err(close) => {
+                session.say_goodbye(close).await;
+                None
+            }
+        }
+    }
+}
+
+async fn authenticate(
+    shared: &Arc<Shared>,
+    config: &Config,
+    stream: &mut Stream,
+    startup: &Startup,
+    is_console: bool,
+    peer: SocketAddr,
+) -> Result<Credential, Failed> {
+    let user = &startup.user;
+    let verifier = find_verifier(shared, config, user, is_console).await?;
+    match shared.authenticator.authenticate(stream, user, config.auth.method, &verifier, &config.limits).await {
+        Ok(credential) => Ok(credential),
+        Err(failure) => {
+            if let AuthFailure::Refused { reason, .. } = &failure {
+                shared.counters.logins_failed.add(1);
+                shared.logins.forget_verifier(user);
+                tracing::warn!(client = %peer, user, reason, "login refused");
+            }
+            Err(None)
+        }
+    }
+}
+
+/// From the configuration, from an earlier login, or asked of the database as the monitor's role.
+async fn find_verifier(shared: &Shared, config: &Config, user: &str, is_console: bool) -> Result<Verifier, Failed> {
+    if let Some(known) = config.users.iter().find(|known| known.name == user) {
+        return Ok(Verifier::parse(known.password.expose()));
+    }
+    if config.auth.method == AuthMethod::Trust || !config.auth.lookup {
+        return Ok(Verifier::Unknown);
+    }
+    if let Some(verifier) = shared.logins.verifier(user, config.auth.cache_ttl) {
+        return Ok(verifier);
+    }
+    match look_up(shared, config, user).await {
+        Ok(verifier) => {
+            shared.logins.keep_verifier(user, &verifier);
+            Ok(verifier)
+        }
+        // The console must be there when no node is.
+        Err(_) if is_console => Ok(Verifier::Unknown),
+        Err(reason) => {
+            tracing::warn!(user, reason, "the verifier of a user can't be looked up");
+            Err(Some(
+                PgError::fatal(sqlstate::CANNOT_CONNECT_NOW, "the proxy can't check passwords now")
+                    .with_detail("No node answers the lookup of the user's verifier (auth.query)."),
+            ))
+        }
+    }
+}
+
+async fn look_up(shared: &Shared, config: &Config, user: &str) -> Result<Verifier, String> {
+    let role: Arc<str> = config.monitor.user.as_str().into();
+    shared.pools.set_credential(&role, &Credential::Password(config.monitor.password.clone()));
+    let nodes = {
+        let topology = shared.topology.load();
+        topology.primary.into_iter().chain(topology.standbys.iter().copied()).collect::<Vec<_>>()
+    };
+    let mut reason = "no node is up".to_owned();
+    for node in nodes {
+        let pool = shared.pools.pool(&PoolKey { node, database: config.auth.database.as_str().into(), user: role.clone() });
+        let mut checkout = match pool.checkout(usize::MAX).await {
+            Ok(checkout) => checkout,
+            Err(error) => {
+                reason = format!("{error:?}");
+                continue;
+            }
+        };
+        let literal = format!("'{}'", user.replace('\'', "''"));
+        let literal = if user.contains('\\') { format!(" E{}", literal.replace('\\', "\\\\")) } else { literal };
+        let sql = config.auth.query.replace("$1", &literal);
+        match query(&mut checkout.stream, &sql, config.monitor.timeout, 64 * 1024).await {
+            Ok(rows) => {
+                checkout.give_back(Instant::now());
+                let stored = rows.into_iter().next().and_then(|mut row| row.pop().flatten());
+                return Ok(stored.map_or(Verifier::Unknown, |stored| Verifier::parse(&stored)));
+            }
+            Err(error @ ConnectError::Postgres(_)) => {
+                checkout.give_back(Instant::now());
+                reason = error.to_string();
+            }
+            Err(error) => reason = error.to_string(),
+        }
+    }
+    Err(reason)
+}
+
+fn register(
+    shared: &Arc<Shared>,
+    worker: &WorkerCell,
+    stream: &Stream,
+    peer: SocketAddr,
+    startup: &Startup,
+) -> Result<Registered, Failed> {
+    let internal = |_| Some(PgError::fatal(sqlstate::INTERNAL_ERROR, "the system gives no random bytes"));
+    let mut key = vec![0; if startup.minor >= 2 { 32 } else { 4 }];
+    SystemRandom::new().fill(&mut key).map_err(internal)?;
+    let local_addr = stream.local_addr().map_err(|_| None)?;
+    let entry = shared.clients.add(NewClient {
+        cancel_key: key.into(),
+        user: startup.user.clone(),
+        database: startup.database.clone(),
+        replication: startup.replication.clone(),
+        addr: peer,
+        local_addr,
+        worker: worker.index,
+        application_name: startup.parameter("application_name").unwrap_or_default().to_owned(),
+    });
+    Ok(Registered { shared: Arc::clone(shared), entry })
+}
+
+/// Sends a client's cancel request to wherever that client's statement runs, if one runs. The asking connection is
+/// closed only after PostgreSQL has the request: what the client sends next can't be hit.
+async fn forward_cancel(shared: &Shared, config: &Config, process_id: i32, key: &[u8]) {
+    use crate::client::registry::Running;
+
+    struct Arrived(Arc<ClientEntry>);
+    impl Drop for Arrived {
+        fn drop(&mut self) {
+            let mut target = self.0.lock_cancel();
+            target.in_flight -= 1;
+            if target.in_flight == 0 {
+                target.arrived.notify_one();
+            }
+        }
+    }
+
+    shared.counters.cancels.add(1);
+    let Some(entry) = shared.clients.find(process_id, key) else {
+        shared.counters.cancels_unknown.add(1);
+        return;
+    };
+    let running = {
+        let mut target = entry.lock_cancel();
+        match target.what.clone() {
+            Running::Nothing => return,
+            Running::InQueue => {
+                target.canceled_in_queue = true;
+                target.queue_wake.notify_one();
+                return;
+            }
+            Running::On { node, key } => {
+                target.in_flight += 1;
+                (node, key)
+            }
+        }
+    };
+    let _arrived = Arrived(entry);
+    let node = shared.pools.node(running.0);
+    let limit: Duration = config.pool.connect_timeout;
+    if let Err(error) = cancel(&node.host, node.port, &running.1, limit).await {
+        tracing::warn!(host = node.host, port = node.port, %error, "a cancel request can't be forwarded");
+    }
+}
+
+// === impl Session: the greeting ===
+
+impl Session {
+    /// Tells the client what PostgreSQL reports to a session that starts like this one, its key, and that it may begin.
+    async fn welcome(&mut self) -> Result<(), Close> {
+        let bare = self.settings.startup.without("application_name");
+        let key = (
+            self.database.as_ref().to_owned(),
+            self.user.as_ref().to_owned(),
+            bare.sql_from(&Settings::default()).unwrap_or_default(),
+        );
+        let welcome = match self.shared.logins.welcome(&key) {
+            Some(welcome) => welcome,
+            None => {
+                let learned = Arc::new(self.learn_welcome().await?);
+                self.shared.logins.keep_welcome(key, Arc::clone(&learned));
+                learned
+            }
+        };
+        let mut out = Vec::with_capacity(512);
+        for (name, value) in welcome.iter() {
+            let value = match name.as_str() {
+                "application_name" => self.settings.startup.get("application_name").unwrap_or(value),
+                _ => value,
+            };
+            auth::push_parameter_status(&mut out, name, value);
+        }
+        auth::push_backend_key_data(&mut out, self.entry.process_id, &self.entry.cancel_key);
+        auth::push_ready_for_query(&mut out, b'I');
+        self.send(&out).await
+    }
+
+    /// Asks a server: the database must be there, the user be let in, the settings be valid.
+    async fn learn_welcome(&mut self) -> Result<Vec<(String, String)>, Close> {
+        let fatal = |error: PgError| Close::Error(PgError { severity: "FATAL".into(), ..error });
+        self.request_at = Instant::now();
+        let mut checkout = match self.acquire(None).await {
+            Ok(checkout) => checkout,
+            Err(Refused::Error(error)) => return Err(fatal(error)),
+            Err(Refused::Gone(close)) => return Err(close),
+        };
+        let pinned = std::mem::replace(&mut self.pin, Pin::None);
+        self.dirty = false;
+        let applied = super::greet::apply(&mut checkout, &self.settings.wanted).await;
+        let reported = checkout.reported.clone();
+        match applied {
+            Ok(()) => self.release_after_cancel(checkout).await,
+            Err(error) => {
+                checkout.discard();
+                return Err(fatal(error));
+            }
+        }
+        let _ = pinned;
+        self.entry.set_pin(Pin::None);
+        Ok(reported)
+    }
+}

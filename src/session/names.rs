@@ -1,0 +1,114 @@
+//! The prepared statements a client has, by its own names. Pure.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use crate::server::prepared::StatementId;
+use crate::sql::Class;
+
+/// A statement as the client prepared it: enough to prepare it on any server, and to route it without its text.
+#[derive(Debug)]
+pub struct Statement {
+    pub id: StatementId,
+    /// Text, NUL, parameter types: the Parse message behind the name.
+    pub tail: Box<[u8]>,
+    pub class: Class,
+}
+
+/// Named statements, and the unnamed one.
+#[derive(Default)]
+pub struct Names {
+    named: HashMap<Box<[u8]>, Arc<Statement>, RandomState>,
+    unnamed: Option<Class>,
+    unnamed_tail: Vec<u8>,
+    /// Counts the unnamed statements of this client, so that a server knows which one it has.
+    unnamed_count: u64,
+}
+
+// === impl Statement ===
+
+impl Statement {
+    pub fn new(tail: &[u8], class: Class) -> Self {
+        Self { id: statement_id(tail), tail: tail.into(), class }
+    }
+
+    /// The text, without its NUL.
+    pub fn text(&self) -> &[u8] {
+        self.tail.split(|b| *b == 0).next().unwrap_or_default()
+    }
+}
+
+/// Two independent 64-bit hashes: statements of the same pool with the same id are taken to be the same.
+pub fn statement_id(tail: &[u8]) -> StatementId {
+    use std::hash::BuildHasher;
+    let low = foldhash::quality::FixedState::with_seed(0x7067_6865_7264_0001).hash_one(tail);
+    let high = foldhash::quality::FixedState::with_seed(0x7067_6865_7264_0002).hash_one(tail);
+    StatementId(u128::from(high) << 64 | u128::from(low))
+}
+
+// === impl Names ===
+
+impl Names {
+    #[inline]
+    pub fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
+        self.named.get(name)
+    }
+
+    pub fn insert(&mut self, name: &[u8], statement: Arc<Statement>) {
+        self.named.insert(name.into(), statement);
+    }
+
+    pub fn remove(&mut self, name: &[u8]) -> Option<Arc<Statement>> {
+        self.named.remove(name)
+    }
+
+    pub fn len(&self) -> usize {
+        self.named.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.named.is_empty()
+    }
+
+    /// After DEALLOCATE ALL or DISCARD ALL.
+    pub fn clear(&mut self) {
+        self.named.clear();
+        self.unnamed = None;
+    }
+
+    /// Returns the count that names this unnamed statement.
+    pub fn set_unnamed(&mut self, tail: &[u8], class: Class) -> u64 {
+        self.unnamed_tail.clear();
+        self.unnamed_tail.extend_from_slice(tail);
+        self.unnamed = Some(class);
+        self.unnamed_count += 1;
+        self.unnamed_count
+    }
+
+    /// PostgreSQL drops the unnamed statement at each simple Query, at a failed Parse of it, and when it is closed.
+    #[inline]
+    pub fn drop_unnamed(&mut self) {
+        self.unnamed = None;
+    }
+
+    pub fn unnamed(&self) -> Option<Unnamed<'_>> {
+        let class = self.unnamed?;
+        Some(Unnamed { count: self.unnamed_count, class, tail: &self.unnamed_tail })
+    }
+
+    /// Gives memory back that a large unnamed statement took.
+    pub fn shrink(&mut self) {
+        if self.unnamed.is_none() && self.unnamed_tail.capacity() > 4096 {
+            self.unnamed_tail = Vec::new();
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct Unnamed<'a> {
+    pub count: u64,
+    pub class: Class,
+    pub tail: &'a [u8],
+}

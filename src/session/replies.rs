@@ -1,0 +1,412 @@
+//! What a server answers: header by header, bodies untouched. Knows which ReadyForQuery are still to come, which
+//! replies belong to messages the proxy put in and must not reach the client, and what failed on the way. Pure.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::names::Statement;
+use crate::net::buffer::Buffer;
+use crate::route::TxStatus;
+use crate::server::prepared::StatementId;
+use crate::wire::error::PgError;
+use crate::wire::frame::{self, HEADER};
+
+/// Why a ReadyForQuery is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    Query,
+    Sync,
+    FunctionCall,
+    /// A message of ours: nothing of its round reaches the client.
+    Injected,
+    /// A Sync of ours behind messages of the client's: all but the ReadyForQuery reaches the client.
+    OwnSync,
+}
+
+/// A Parse or Close on its way, acknowledged in order.
+#[derive(Debug)]
+pub struct Op {
+    pub reply: Reply,
+    /// What to undo if it never is acknowledged.
+    pub undo: Undo,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    Forward,
+    /// The client did not ask for it.
+    Swallow,
+    /// A Close of a name nobody has, sent in place of a Parse that is not needed: its CloseComplete becomes a
+    /// ParseComplete.
+    AsParseComplete,
+}
+
+#[derive(Debug)]
+pub enum Undo {
+    Nothing,
+    /// The server does not have the statement, the client's name (if any) is free again.
+    Parse { client: Option<Box<[u8]>>, server: StatementId },
+    /// A client's name was made known to the server as it is.
+    ParseUnnamed,
+    /// The client's statement was not closed.
+    Close { name: Box<[u8]>, statement: Arc<Statement> },
+}
+
+/// Ended by a ReadyForQuery.
+#[derive(Debug)]
+pub struct Round {
+    pub awaited: Awaited,
+    pub status: TxStatus,
+    /// An ErrorResponse came.
+    pub failed: bool,
+    /// The last CommandComplete was ROLLBACK.
+    pub rolled_back: bool,
+    /// The error of an injected round.
+    pub injected_error: Option<PgError>,
+}
+
+/// Why `walk` stopped.
+#[derive(Debug)]
+pub enum Walked {
+    /// All that was read is dealt with (up to a part of a message).
+    NeedMore,
+    Ready(Round),
+    /// Not protocol 3.
+    Garbage,
+}
+
+#[derive(Default)]
+pub struct Replies {
+    awaited: VecDeque<Waiting>,
+    ops: VecDeque<(u64, Op)>,
+    /// ReadyForQuery asked for so far: the number of the round that is being sent.
+    round: u64,
+    /// Bytes of a message's body still to pass.
+    rest: usize,
+    rest_forwarded: bool,
+    /// The client is sending COPY data.
+    pub copy_in: bool,
+    /// A CopyDone or CopyFail was sent since the last ReadyForQuery was asked for.
+    copy_ended: bool,
+    failed: bool,
+    rolled_back: bool,
+    injected_error: Option<PgError>,
+    /// ParameterStatus seen, to be taken by the session.
+    pub reported: Vec<(String, String)>,
+    /// Failed operations, to be undone by the session.
+    pub undone: Vec<Undo>,
+    pub errors: u64,
+    pub fatal: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Waiting {
+    awaited: Awaited,
+    round: u64,
+    copy_ended: bool,
+}
+
+/// Messages larger than this are never looked into.
+const LOOK_INTO: usize = 8192;
+
+// === impl Replies: what is sent ===
+
+impl Replies {
+    /// A message that PostgreSQL answers with ReadyForQuery is being sent. A Sync within COPY data is not one.
+    #[inline]
+    pub fn await_ready(&mut self, awaited: Awaited) {
+        if self.copy_in {
+            return;
+        }
+        self.awaited.push_back(Waiting { awaited, round: self.round, copy_ended: self.copy_ended });
+        self.copy_ended = false;
+        self.round += 1;
+    }
+
+    /// A Parse or Close is being sent.
+    #[inline]
+    pub fn await_op(&mut self, op: Op) {
+        self.ops.push_back((self.round, op));
+    }
+
+    /// A CopyDone or CopyFail is being sent.
+    pub fn copy_ends(&mut self) {
+        self.copy_in = false;
+        self.copy_ended = true;
+    }
+
+    /// No ReadyForQuery is to come.
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        self.awaited.is_empty() && self.rest == 0
+    }
+}
+
+// === impl Replies: what comes ===
+
+impl Replies {
+    /// Passes over what `buffer` holds, up to the next ReadyForQuery. `forward` gets the ranges that go to the client.
+    pub fn walk(&mut self, buffer: &mut Buffer, forward: &mut Vec<(usize, usize)>) -> Walked {
+        loop {
+            if self.rest > 0 {
+                let count = self.rest.min(buffer.end - buffer.start);
+                if self.rest_forwarded {
+                    push(forward, buffer.start, buffer.start + count);
+                }
+                buffer.start += count;
+                self.rest -= count;
+                if self.rest > 0 {
+                    return Walked::NeedMore;
+                }
+            }
+            let header = match frame::header(buffer.filled()) {
+                Ok(Some(header)) => header,
+                Ok(None) => return Walked::NeedMore,
+                Err(_) => return Walked::Garbage,
+            };
+            let have = buffer.end - buffer.start;
+            let awaited = self.awaited.front().map(|w| w.awaited);
+            let swallow = awaited == Some(Awaited::Injected)
+                || (header.tag == b'Z' && awaited == Some(Awaited::OwnSync));
+            if looks_into(header.tag) && header.size <= LOOK_INTO {
+                if have < header.size {
+                    return Walked::NeedMore;
+                }
+                let (from, to) = (buffer.start, buffer.start + header.size);
+                buffer.start = to;
+                let kept = self.look(header.tag, buffer, from, to);
+                if kept && (!swallow || header.tag == b'A') {
+                    push(forward, from, to);
+                }
+                if header.tag == b'Z' {
+                    return self.ready(buffer.range(from, to));
+                }
+            } else {
+                self.rest = header.size;
+                self.rest_forwarded = !swallow;
+            }
+        }
+    }
+
+    /// A whole message of those that change state. Whether it goes to the client.
+    #[inline]
+    fn look(&mut self, tag: u8, buffer: &mut Buffer, from: usize, to: usize) -> bool {
+        match tag {
+            b'1' | b'3' => return self.acknowledged(tag, buffer, from),
+            b'C' => self.rolled_back = buffer.range(from + HEADER, to).starts_with(b"ROLLBACK\0"),
+            b'E' => self.error(buffer.range(from + HEADER, to)),
+            b'S' => self.parameter(buffer.range(from + HEADER, to)),
+            b'G' => self.copy_in_begins(),
+            _ => {}
+        }
+        true
+    }
+
+    fn acknowledged(&mut self, tag: u8, buffer: &mut Buffer, from: usize) -> bool {
+        match self.ops.pop_front() {
+            Some((_, Op { reply: Reply::Swallow, .. })) => false,
+            Some((_, Op { reply: Reply::AsParseComplete, .. })) if tag == b'3' => {
+                *buffer.byte_mut(from) = b'1';
+                true
+            }
+            _ => true,
+        }
+    }
+
+    fn error(&mut self, body: &[u8]) {
+        self.failed = true;
+        self.errors += 1;
+        self.copy_in = false;
+        if self.awaited.front().is_some_and(|w| w.awaited == Awaited::Injected) {
+            self.injected_error = Some(PgError::parse(body));
+        }
+        self.fatal |= frame_severity(body).is_some_and(|severity| severity == b"FATAL" || severity == b"PANIC");
+    }
+
+    fn parameter(&mut self, body: &[u8]) {
+        let mut parts = body.split(|b| *b == 0);
+        if let (Some(name), Some(value)) = (parts.next(), parts.next()) {
+            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            self.reported.push((text(name), text(value)));
+        }
+    }
+
+    /// From here to CopyDone PostgreSQL ignores Sync: those sent ahead of the data get no ReadyForQuery.
+    fn copy_in_begins(&mut self) {
+        self.copy_in = true;
+        while let Some(waiting) = self.awaited.front() {
+            if waiting.awaited == Awaited::Query {
+                break;
+            }
+            if waiting.copy_ended {
+                self.copy_in = false;
+                break;
+            }
+            self.awaited.pop_front();
+        }
+        if self.copy_ended {
+            self.copy_in = false;
+        }
+    }
+
+    fn ready(&mut self, frame: &[u8]) -> Walked {
+        let status = match frame.get(HEADER) {
+            Some(b'I') => TxStatus::Idle,
+            Some(b'T') => TxStatus::InTransaction,
+            Some(b'E') => TxStatus::Failed,
+            _ => return Walked::Garbage,
+        };
+        let Some(waiting) = self.awaited.pop_front() else { return Walked::Garbage };
+        while self.ops.front().is_some_and(|(round, _)| *round <= waiting.round) {
+            if let Some((_, op)) = self.ops.pop_front() {
+                self.undone.push(op.undo);
+            }
+        }
+        self.copy_in = false;
+        let round = Round {
+            awaited: waiting.awaited,
+            status,
+            failed: std::mem::take(&mut self.failed),
+            rolled_back: std::mem::take(&mut self.rolled_back),
+            injected_error: self.injected_error.take(),
+        };
+        Walked::Ready(round)
+    }
+}
+
+#[inline]
+fn looks_into(tag: u8) -> bool {
+    matches!(tag, b'Z' | b'C' | b'1' | b'3' | b'E' | b'S' | b'G')
+}
+
+#[inline]
+fn push(ranges: &mut Vec<(usize, usize)>, from: usize, to: usize) {
+    match ranges.last_mut() {
+        Some((_, end)) if *end == from => *end = to,
+        _ => ranges.push((from, to)),
+    }
+}
+
+fn frame_severity(body: &[u8]) -> Option<&[u8]> {
+    crate::wire::error::fields(body).find(|(code, _)| *code == b'V').map(|(_, text)| text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::buffer::Buffers;
+
+    const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
+    const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
+    const READY: &[u8] = b"Z\0\0\0\x05I";
+    const COMMIT: &[u8] = b"C\0\0\0\x0bCOMMIT\0";
+    const ERROR: &[u8] = b"E\0\0\0\x12VERROR\0C42601\0\0";
+    const ROW: &[u8] = b"D\0\0\0\x0aabcdef";
+
+    /// Feeds `input` in pieces of `piece` bytes; returns what the client gets, and the rounds.
+    fn run(replies: &mut Replies, input: &[u8], piece: usize) -> (Vec<u8>, Vec<Round>) {
+        let (mut sent, mut rounds) = (Vec::new(), Vec::new());
+        let mut buffer = Buffers::new(256).take();
+        for piece in input.chunks(piece) {
+            buffer.compact();
+            buffer.room()[..piece.len()].copy_from_slice(piece);
+            buffer.end += piece.len();
+            loop {
+                let mut ranges = Vec::new();
+                let walked = replies.walk(&mut buffer, &mut ranges);
+                for (from, to) in ranges {
+                    sent.extend_from_slice(buffer.range(from, to));
+                }
+                match walked {
+                    Walked::Ready(round) => rounds.push(round),
+                    Walked::NeedMore => break,
+                    Walked::Garbage => panic!("garbage"),
+                }
+            }
+        }
+        (sent, rounds)
+    }
+
+    fn op(reply: Reply) -> Op {
+        Op { reply, undo: Undo::ParseUnnamed }
+    }
+
+    #[test]
+    fn replies_pass_unchanged_however_they_are_cut() {
+        let input = [ROW, ROW, COMMIT, READY, ERROR, READY].concat();
+        for piece in 1..input.len() {
+            let mut replies = Replies::default();
+            replies.await_ready(Awaited::Query);
+            replies.await_ready(Awaited::Sync);
+            let (sent, rounds) = run(&mut replies, &input, piece);
+            assert_eq!(sent, input);
+            assert_eq!(rounds.iter().map(|r| r.failed).collect::<Vec<_>>(), [false, true]);
+            assert!(replies.is_quiet());
+        }
+    }
+
+    #[test]
+    fn acknowledgements_of_ours_are_cut_out_or_turned_into_the_client_s() {
+        let mut replies = Replies::default();
+        replies.await_op(op(Reply::Swallow));
+        replies.await_op(op(Reply::Forward));
+        replies.await_op(op(Reply::AsParseComplete));
+        replies.await_ready(Awaited::Sync);
+        let input = [PARSE_COMPLETE, PARSE_COMPLETE, CLOSE_COMPLETE, ROW, READY].concat();
+        let (sent, _) = run(&mut replies, &input, 7);
+        assert_eq!(sent, [PARSE_COMPLETE, PARSE_COMPLETE, ROW, READY].concat());
+        assert!(replies.undone.is_empty());
+    }
+
+    #[test]
+    fn what_was_not_acknowledged_before_ready_is_undone_and_the_next_round_s_is_not() {
+        let mut replies = Replies::default();
+        replies.await_op(op(Reply::Forward));
+        replies.await_op(op(Reply::Forward));
+        replies.await_ready(Awaited::Sync);
+        replies.await_op(op(Reply::Forward));
+        replies.await_ready(Awaited::Sync);
+        run(&mut replies, &[PARSE_COMPLETE, ERROR, READY].concat(), 100);
+        assert_eq!(replies.undone.len(), 1);
+        run(&mut replies, &[PARSE_COMPLETE, READY].concat(), 100);
+        assert_eq!(replies.undone.len(), 1);
+    }
+
+    #[test]
+    fn an_injected_round_is_swallowed_with_its_parameters_kept() {
+        let mut replies = Replies::default();
+        replies.await_ready(Awaited::Injected);
+        replies.await_ready(Awaited::Query);
+        let parameter = b"S\0\0\0\x10TimeZone\0UTC\0";
+        let mut parameter = parameter.to_vec();
+        parameter[4] = (parameter.len() - 1) as u8;
+        let input = [&ROW[..], &parameter, COMMIT, READY, ROW, READY].concat();
+        let (sent, rounds) = run(&mut replies, &input, 11);
+        assert_eq!(sent, [ROW, READY].concat());
+        assert_eq!(rounds[0].awaited, Awaited::Injected);
+        assert_eq!(replies.reported, [("TimeZone".to_owned(), "UTC".to_owned())]);
+    }
+
+    #[test]
+    fn a_sync_sent_ahead_of_copy_data_gets_no_ready() {
+        let copy_in = b"G\0\0\0\x07\0\0\0";
+        let mut replies = Replies::default();
+        replies.await_ready(Awaited::Sync);
+        run(&mut replies, copy_in, 100);
+        assert!(replies.copy_in);
+        replies.await_ready(Awaited::Sync);
+        replies.copy_ends();
+        replies.await_ready(Awaited::Sync);
+        let (_, rounds) = run(&mut replies, &[COMMIT, READY].concat(), 100);
+        assert_eq!(rounds.len(), 1);
+        assert!(replies.is_quiet());
+    }
+
+    #[test]
+    fn an_unasked_ready_is_garbage() {
+        let mut buffer = Buffers::new(64).take();
+        buffer.room()[..READY.len()].copy_from_slice(READY);
+        buffer.end = READY.len();
+        assert!(matches!(Replies::default().walk(&mut buffer, &mut Vec::new()), Walked::Garbage));
+    }
+}
