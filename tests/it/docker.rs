@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use pgherd::config::Config;
 use pgherd::setup_sql::{SetupSql, setup_sql};
 
 #[test]
@@ -49,6 +50,19 @@ fn scripts_parse_and_may_be_executed() {
 fn setup_sql_is_what_the_program_prints() {
     let renew = "renew it: cargo run -- setup-sql > docker/postgres/setup.sql";
     assert_eq!(read("docker/postgres/setup.sql").trim(), setup_sql(&SetupSql::default()).trim(), "{renew}");
+}
+
+#[test]
+fn proxy_toml_is_accepted_and_names_the_services() {
+    let config = Config::from_toml(&read("docker/proxy.toml"), "docker/proxy.toml").unwrap_or_else(|e| panic!("{e}"));
+    let compose = read("docker/compose.yml");
+    for node in &config.nodes {
+        assert!(compose.contains(&format!("\n  {}:\n", node.host)), "{} is no service of compose.yml", node.host);
+    }
+    for port in [config.listen.port, config.http.port] {
+        assert!(compose.contains(&format!("127.0.0.1:{port}:{port}")), "compose.yml does not publish {port}");
+        assert!(read("docker/Dockerfile").contains(&port.to_string()), "the Dockerfile does not expose {port}");
+    }
 }
 
 // === helpers ===
