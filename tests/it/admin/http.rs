@@ -95,6 +95,18 @@ fn metrics_are_well_formed_and_complete() {
 }
 
 #[test]
+fn the_manual_names_every_metric_and_no_other() {
+    let mut exposition = Exposition::default();
+    exposition.publish(&snapshot());
+    let known: BTreeSet<String> = parse(&exposition.render()).types.into_keys().collect();
+    let manual = include_str!("../../../docs/metrics.md");
+    let rows = manual.lines().filter(|line| line.starts_with("| `pgherd_"));
+    let cells = rows.flat_map(|line| line.split(" | ").next().unwrap().split('`').filter(|w| w.starts_with("pgherd_")));
+    let named: BTreeSet<String> = cells.map(|name| name.split('{').next().unwrap().to_owned()).collect();
+    assert_eq!(named, known);
+}
+
+#[test]
 fn a_role_that_changes_leaves_no_stale_series() {
     let mut exposition = Exposition::default();
     exposition.publish(&snapshot());

@@ -244,6 +244,18 @@ fn config_shows_no_secret_and_what_the_exporter_reads() {
     assert_eq!(find("pool.mode"), "transaction");
 }
 
+#[test]
+fn the_manual_names_every_command_and_column() {
+    let manual = include_str!("../../../docs/console.md");
+    for show in Show::ALL {
+        let command = format!("SHOW {}", show.name());
+        assert!(manual.contains(&command) || manual.contains(&format!("`{}`", show.name())), "{command}");
+        for (column, _) in columns(show).iter().filter(|_| !matches!(show, Show::StatsTotals | Show::StatsAverages)) {
+            assert!(manual.contains(column), "{command}: {column}");
+        }
+    }
+}
+
 fn check(show: Show, names: &[&str], expected: &[&str]) {
     let table = table(show, Dialect::Pgherd, &snapshot());
     assert_eq!(shown(&table, names), expected, "SHOW {} {names:?}", show.name());
