@@ -8,7 +8,8 @@ use ::config::{Environment, File, FileFormat};
 
 use super::error::ConfigError;
 use super::raw::Raw;
-use super::source::{LISTS, SECTIONS, UnknownKey};
+use super::source::{LISTS, SECTIONS};
+use super::unknown::UnknownKey;
 
 const PREFIX: &str = "PGHERD__";
 
@@ -55,7 +56,7 @@ fn path_of(variable: &str) -> Result<String, ConfigError> {
             .hint(format!("write [[{first}]] in the file; a password may stand in a password_file")));
     }
     match parts.as_slice() {
-        [_] if !SECTIONS.contains(&first) => Ok(path),
+        [_] if !first.is_empty() && !SECTIONS.contains(&first) => Ok(path),
         [_, key] if !key.is_empty() => Ok(path),
         _ => Err(error(variable, "it names no key").hint("a name is PGHERD__SECTION__KEY, such as PGHERD__POOL__SIZE")),
     }

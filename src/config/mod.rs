@@ -1,7 +1,9 @@
 //! The configuration, resolved: every key has a value, every value was checked. What the file looks like is `raw`.
 
 mod defaults;
+mod entries;
 mod error;
+mod excerpt;
 mod layer;
 mod load;
 mod raw;
@@ -10,6 +12,7 @@ mod resolve;
 mod settings;
 mod source;
 mod units;
+mod unknown;
 mod users;
 
 pub use error::ConfigError;

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A value before anybody knows what it should be: TOML types it, the environment knows only text.
 pub(super) enum Value {
@@ -14,6 +14,8 @@ pub(super) enum Value {
     Bool(bool),
     Text(String),
     List(Vec<String>),
+    /// What no key takes: "a table" …
+    Other(&'static str),
 }
 
 #[derive(Default, Deserialize)]
@@ -183,20 +185,22 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
+        let mut list = Some(Vec::new());
         while let Some(element) = elements.next_element()? {
-            match element {
-                Value::Text(text) => list.push(text),
-                Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::List(_) => {
-                    return Err(de::Error::custom("a list holds texts only"));
+            list = match (list, element) {
+                (Some(mut list), Value::Text(text)) => {
+                    list.push(text);
+                    Some(list)
                 }
-            }
+                _ => None,
+            };
         }
-        Ok(Value::List(list))
+        Ok(list.map_or(Value::Other("a list of other things than texts"), Value::List))
     }
 
-    // A date (`2024-01-01`, `10:00:00`) reaches a visitor as a map, as does a table: neither is a value of ours.
-    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Value, A::Error> {
-        Err(de::Error::custom("neither a table nor a date is possible here"))
+    // A date (`2024-01-01`, `10:00:00`) reaches a visitor as a map, as does a table.
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Value::Other("a table or a date"))
     }
 }

@@ -33,12 +33,17 @@ impl Reader<'_> {
         }
     }
 
-    /// Where the value at `path` came from, in brackets, for messages about another key.
+    /// In the file or in the environment.
+    pub(super) fn is_given(&self, path: &str) -> bool {
+        self.variables.contains_key(path) || self.source.line_of(path).is_some()
+    }
+
+    /// Where the value at `path` came from, for messages about another key.
     pub(super) fn origin(&self, path: &str) -> String {
         match (self.variables.get(path), self.source.line_of(path)) {
-            (Some(variable), _) => format!("({variable})"),
-            (None, Some(line)) => format!("(line {line})"),
-            (None, None) => "(the default)".to_owned(),
+            (Some(variable), _) => variable.clone(),
+            (None, Some(line)) => format!("line {line}"),
+            (None, None) => "the default".to_owned(),
         }
     }
 
@@ -57,7 +62,7 @@ impl Reader<'_> {
         let number = match &value {
             Value::Integer(number) => u64::try_from(*number).ok(),
             Value::Text(text) if self.variables.contains_key(path) => text.trim().parse().ok(),
-            Value::Text(_) | Value::Float(_) | Value::Bool(_) | Value::List(_) => None,
+            Value::Text(_) | Value::Float(_) | Value::Bool(_) | Value::List(_) | Value::Other(_) => None,
         };
         let number = number.filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok());
         number.ok_or_else(|| {
@@ -76,7 +81,7 @@ impl Reader<'_> {
         let bytes = match &value {
             Value::Integer(number) => u64::try_from(*number).ok(),
             Value::Text(text) => units::parse_size(text.trim()),
-            Value::Float(_) | Value::Bool(_) | Value::List(_) => None,
+            Value::Float(_) | Value::Bool(_) | Value::List(_) | Value::Other(_) => None,
         };
         let bytes = bytes.filter(|bytes| range.contains(bytes)).and_then(|bytes| usize::try_from(bytes).ok());
         bytes.ok_or_else(|| {
@@ -99,7 +104,7 @@ impl Reader<'_> {
         let time = match &value {
             Value::Text(text) => units::parse_time(text.trim()),
             Value::Integer(0) => Some(Duration::ZERO),
-            Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::List(_) => None,
+            Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::List(_) | Value::Other(_) => None,
         };
         let fits = |time: &Duration| {
             if time.is_zero() { zero.is_some() } else { (shortest..=LONGEST_TIME).contains(time) }
@@ -112,9 +117,15 @@ impl Reader<'_> {
                 &value,
                 &format!("a time from {range} with its unit, such as \"250ms\", \"5s\", \"10m\" or \"2h\"{zero}"),
             );
-            match &value {
-                Value::Integer(number) if *number > 0 => error.hint(format!("did you mean \"{number}s\"?")),
-                Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::Text(_) | Value::List(_) => error,
+            let number = match &value {
+                Value::Integer(number) => number.to_string(),
+                Value::Text(text) => text.trim().to_owned(),
+                Value::Float(_) | Value::Bool(_) | Value::List(_) | Value::Other(_) => String::new(),
+            };
+            // `30` is seconds to most people; `0` is not possible here.
+            match number.parse::<u32>() {
+                Ok(1..) => error.hint(format!("did you mean \"{number}s\"?")),
+                Ok(0) | Err(_) => error,
             }
         })
     }
@@ -129,7 +140,7 @@ impl Reader<'_> {
                 "false" | "off" | "no" | "0" => Ok(false),
                 _ => Err(self.refuse(path, &value, "true or false")),
             },
-            Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::List(_) => {
+            Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::List(_) | Value::Other(_) => {
                 Err(self.refuse(path, &value, "true or false, without quotes"))
             }
         }
@@ -146,7 +157,7 @@ impl Reader<'_> {
         let Some(value) = raw else { return Ok(default) };
         let text = match &value {
             Value::Text(text) => text.as_str(),
-            Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::List(_) => "",
+            Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::List(_) | Value::Other(_) => "",
         };
         if let Some(choice) = choices.iter().find(|choice| name(**choice) == text) {
             return Ok(*choice);
@@ -160,7 +171,7 @@ impl Reader<'_> {
         let Some(value) = raw else { return Ok(default) };
         let address = match &value {
             Value::Text(text) => text.trim().parse().ok(),
-            Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::List(_) => None,
+            Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::List(_) | Value::Other(_) => None,
         };
         address.ok_or_else(|| {
             self.refuse(
@@ -192,7 +203,7 @@ impl Reader<'_> {
             Value::Text(text) if self.variables.contains_key(path) => {
                 Some(text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect())
             }
-            Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Bool(_) => None,
+            Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::Other(_) => None,
         };
         names.filter(|names| names.iter().all(|name| is_name(name))).ok_or_else(|| {
             self.refuse(path, &value, "a list of names, such as [\"alice\", \"bob\"]; in the environment: alice,bob")
@@ -220,7 +231,7 @@ impl Reader<'_> {
         let secret = match (password, password_file) {
             (Some(Value::Text(password)), _) => password,
             (Some(_), _) => {
-                return Err(self.error(&path, format!("{} is no text", shown(&path))).allowed("a text, in quotes"));
+                return Err(self.error(&path, format!("{} is not a text", shown(&path))).allowed("a text, in quotes"));
             }
             (None, None) => return Ok(Secret::default()),
             (None, Some(Value::Text(file))) => (self.read_secret)(&file)
@@ -266,5 +277,6 @@ fn written(value: &Value) -> String {
         Value::Bool(flag) => short(flag),
         Value::Text(text) => short(&format!("{text:?}")),
         Value::List(items) => short(&list(items)),
+        Value::Other(what) => (*what).to_owned(),
     }
 }

@@ -37,12 +37,19 @@ pub(super) fn resolve(raw: Raw, reader: &Reader<'_>, cores: usize) -> Result<Con
         http: http(raw.http, reader)?,
         log: log(raw.log, reader)?,
     };
-    let Config { listen, http, .. } = &config;
-    if http.enabled && http.port != 0 && (http.host, http.port) == (listen.host, listen.port) {
-        let problem = format!("http.port = {} is listen.port {} too", http.port, reader.origin("listen.port"));
-        return Err(reader.error("http.port", problem).allowed("a port of its own, or http.enabled = false"));
-    }
+    check_ports(&config, reader)?;
     Ok(config)
+}
+
+fn check_ports(config: &Config, reader: &Reader<'_>) -> Result<(), ConfigError> {
+    let Config { listen, http, .. } = config;
+    if !http.enabled || http.port == 0 || (http.host, http.port) != (listen.host, listen.port) {
+        return Ok(());
+    }
+    let (path, other) =
+        if reader.is_given("http.port") { ("http.port", "listen.port") } else { ("listen.port", "http.port") };
+    let problem = format!("{path} = {} is {other} ({}) too", http.port, reader.origin(other));
+    Err(reader.error(path, problem).allowed("a port for each, or http.enabled = false"))
 }
 
 fn listen(raw: raw::Listen, r: &Reader<'_>) -> Result<Listen, ConfigError> {
@@ -61,13 +68,14 @@ fn nodes(raw: Vec<raw::Node>, r: &Reader<'_>) -> Result<Vec<Node>, ConfigError> 
         for (other, earlier) in nodes.iter().enumerate() {
             if earlier.name == node.name {
                 let first = r.origin(&format!("node.{other}.name"));
-                let problem = format!("two nodes are named \"{}\": the first is here {first}", node.name);
+                let problem = format!("two nodes are named \"{}\" (the first: {first})", node.name);
                 return Err(r.error(&format!("node.{index}.name"), problem).allowed("a name for each node"));
             }
             if (&earlier.host, earlier.port) == (&node.host, node.port) {
                 let first = r.origin(&format!("node.{other}.host"));
                 let Node { name, host, port, .. } = &node;
-                let problem = format!("node \"{name}\" is \"{}\" {first} again: both are {host}:{port}", earlier.name);
+                let problem =
+                    format!("node \"{name}\" is \"{}\" ({first}) again: both are {host}:{port}", earlier.name);
                 return Err(r.error(&format!("node.{index}.host"), problem).allowed("a host and port for each node"));
             }
         }
@@ -142,7 +150,7 @@ fn pool(raw: raw::Pool, r: &Reader<'_>) -> Result<Pool, ConfigError> {
     };
     if pool.min_size > pool.size {
         let (size, origin) = (pool.size, r.origin("pool.size"));
-        let problem = format!("pool.min_size = {} is more than pool.size = {size} {origin}", pool.min_size);
+        let problem = format!("pool.min_size = {} is more than pool.size = {size} ({origin})", pool.min_size);
         return Err(r.error("pool.min_size", problem).allowed(&format!("0 to {size}")));
     }
     Ok(pool)

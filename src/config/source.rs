@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, Excerpt};
+use super::error::ConfigError;
+use super::excerpt::{excerpt, position};
 use super::raw::Raw;
-use super::settings;
+use super::unknown::UnknownKey;
 
 /// Sections written `[name]` and `[[name]]`.
 pub(super) const SECTIONS: [&str; 9] =
@@ -17,7 +18,7 @@ pub(super) const LISTS: [&str; 2] = ["node", "user"];
 pub(super) struct Source {
     /// As given on the command line: what a message begins with.
     pub(super) name: String,
-    pub(super) text: String,
+    text: String,
     /// `pool.size`, `node.0.name` … → where the key and where the value stand, in bytes.
     spans: BTreeMap<String, Spans>,
 }
@@ -44,7 +45,7 @@ impl Source {
 
     /// The line, from 1, where this key stands.
     pub(super) fn line_of(&self, path: &str) -> Option<usize> {
-        self.spans.get(path).map(|spans| self.position(spans.value.start).0)
+        self.spans.get(path).map(|spans| position(&self.text, spans.value.start).0)
     }
 
     /// An error about this key's value; about the whole file if the key is not in it.
@@ -56,16 +57,20 @@ impl Source {
     }
 
     fn error(&self, span: &Range<usize>, problem: impl Into<String>) -> ConfigError {
-        let (line, column) = self.position(span.start);
+        let (line, column) = position(&self.text, span.start);
         let mut error = ConfigError::new(format!("{}:{line}:{column}", self.name), problem);
-        error.excerpt = self.excerpt(span, line, column);
+        error.excerpt = excerpt(&self.text, span);
         error
     }
 
     fn syntax(&self, error: &toml::de::Error) -> ConfigError {
         let end = self.text.len();
         let span = error.span().unwrap_or(end..end);
-        self.error(&span, format!("not TOML: {}", error.message()))
+        let message = error.message();
+        if message.starts_with("string values must be quoted") {
+            return self.error(&span, "not TOML: a text or a time stands in quotes");
+        }
+        self.error(&span, format!("not TOML: {message}"))
     }
 
     fn collect(&mut self, prefix: &str, table: &DeTable<'_>) {
@@ -141,116 +146,9 @@ impl Source {
         let inner = self.spans.iter().filter(|(_, spans)| around(spans)).min_by_key(|(_, spans)| spans.value.len());
         inner.map(|(path, _)| path.as_str())
     }
-
-    /// Line and column, both from 1; a column is a character.
-    fn position(&self, offset: usize) -> (usize, usize) {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
-    }
-
-    fn excerpt(&self, span: &Range<usize>, line: usize, column: usize) -> Option<Excerpt> {
-        let full = self.text.split('\n').nth(line - 1)?;
-        let start = self.text.split('\n').take(line - 1).map(|line| line.len() + 1).sum::<usize>();
-        // Inside a text of several lines: whose it is cannot be told from this line.
-        let opened = |quotes| self.text[..start].matches(quotes).count() % 2 == 1;
-        if opened("\"\"\"") || opened("'''") {
-            return None;
-        }
-        let visible = visible_part(full.trim_end_matches('\r'));
-        let shown_chars = visible.chars().count();
-        let marked =
-            self.text.get(span.clone()).map_or(1, |text| text.split('\n').next().unwrap_or("").chars().count());
-        let hidden = if visible.len() < full.trim_end().len() { " ..." } else { "" };
-        let mark = (column - 1 <= shown_chars)
-            .then(|| (column - 1, marked.min(shown_chars + 1 - column.min(shown_chars + 1)).max(1)));
-        let text: String = visible.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        Some(Excerpt { line, text: format!("{text}{hidden}"), mark })
-    }
-}
-
-/// What of a line may be printed: a value only after a key that is known to be no secret, for a misspelt `pasword` is
-/// one too.
-fn visible_part(line: &str) -> &str {
-    const LONGEST: usize = 160;
-    let trimmed = line.trim_start();
-    let plain = match line.split_once('=') {
-        _ if trimmed.starts_with(['[', '#']) && !line.contains('{') => true,
-        Some((key, value)) => settings::is_plain_key(key.trim()) && !value.to_ascii_lowercase().contains("pass"),
-        None => false,
-    };
-    let end = if plain {
-        line.char_indices().nth(LONGEST).map_or(line.len(), |(index, _)| index)
-    } else {
-        let indent = line.len() - trimmed.len();
-        line.find('=').map_or_else(
-            || indent + trimmed.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(trimmed.len()),
-            |equals| equals + 1,
-        )
-    };
-    &line[..end]
 }
 
 /// `node.0.port` is `node.port` to the reader: the line says which.
 pub(super) fn shown(path: &str) -> String {
     path.split('.').filter(|part| part.parse::<usize>().is_err()).collect::<Vec<_>>().join(".")
-}
-
-/// Serde's "unknown field `sise`, expected one of `mode`, `size`", taken apart.
-pub(super) struct UnknownKey {
-    key: String,
-    known: Vec<String>,
-}
-
-// === impl UnknownKey ===
-
-impl UnknownKey {
-    pub(super) fn in_message(message: &str) -> Option<Self> {
-        let message = &message[message.find("unknown field `")?..];
-        let mut names = message.split('`').skip(1).step_by(2).map(str::to_owned);
-        Some(Self { key: names.next()?, known: names.collect() })
-    }
-
-    /// `place` makes the error for a problem at `path`.
-    pub(super) fn explain(
-        &self,
-        path: &str,
-        is_section: bool,
-        place: impl FnOnce(String) -> ConfigError,
-    ) -> ConfigError {
-        let known = || self.known.iter().map(String::as_str);
-        let list = |form: fn(&str) -> String, keep: fn(&&str) -> bool| {
-            known().filter(keep).map(form).collect::<Vec<_>>().join(", ")
-        };
-        let bracketed = |name: &str| if LISTS.contains(&name) { format!("[[{name}]]") } else { format!("[{name}]") };
-        let is_key = |name: &&str| !SECTIONS.contains(name) && !LISTS.contains(name);
-        let path = shown(path);
-        match path.rsplit_once('.') {
-            None if is_section => place(format!("there is no section [{path}]"))
-                .did_you_mean(&self.key, known().filter(|name| !is_key(name)))
-                .hint(format!("sections: {}", list(bracketed, |name| SECTIONS.contains(name) || LISTS.contains(name)))),
-            None => {
-                let error = place(format!("there is no key `{path}` outside the sections"));
-                let error = match settings::sections_with(&self.key).as_slice() {
-                    [] => error.did_you_mean(&self.key, known().filter(is_key)),
-                    sections => error.hint(format!("there is one in {}", sections.join(", "))),
-                };
-                error.hint(format!(
-                    "keys: {}",
-                    list(str::to_owned, |name| !SECTIONS.contains(name) && !LISTS.contains(name))
-                ))
-            }
-            Some((section, _)) => {
-                let error = place(format!("there is no key `{path}`"));
-                let error = match super::error::closest(&self.key, known()) {
-                    Some(name) => error.hint(format!("did you mean `{name}`?")),
-                    None => match settings::sections_with(&self.key).as_slice() {
-                        [] => error,
-                        sections => error.hint(format!("there is one in {}", sections.join(", "))),
-                    },
-                };
-                error.hint(format!("keys of {}: {}", bracketed(section), list(str::to_owned, |_| true)))
-            }
-        }
-    }
 }

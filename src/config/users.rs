@@ -16,7 +16,7 @@ pub(super) fn users(raw: Vec<raw::User>, method: AuthMethod, r: &Reader<'_>) -> 
         let user = user(index, raw, method, r)?;
         if let Some(first) = users.iter().position(|earlier| earlier.name == user.name) {
             let origin = r.origin(&format!("user.{first}.name"));
-            let problem = format!("two users are named \"{}\": the first is here {origin}", user.name);
+            let problem = format!("two users are named \"{}\" (the first: {origin})", user.name);
             return Err(r.error(&format!("user.{index}.name"), problem).allowed("one [[user]] for each name"));
         }
         users.push(user);
@@ -40,7 +40,7 @@ fn user(index: usize, raw: raw::User, method: AuthMethod, r: &Reader<'_>) -> Res
             Some("has a broken SCRAM verifier".to_owned())
         }
         (text, AuthMethod::ScramSha256) if is_md5_hash(text) => Some(format!(
-            "has an md5 hash, which cannot answer auth.method = \"scram-sha-256\" {}",
+            "has an md5 hash, which cannot answer auth.method = \"scram-sha-256\" ({})",
             r.origin("auth.method")
         )),
         _ => None,

@@ -1,0 +1,195 @@
+//! The resolved configuration as keys and values. Secrets are masked here, once, for all who show it.
+
+use std::time::Duration;
+
+use super::{Config, Secret, defaults, units};
+
+pub(super) enum Shown {
+    Text(String),
+    Number(u64),
+    Flag(bool),
+    Names(Vec<String>),
+    Secret(String),
+}
+
+/// The keys of a section, in the order of proxy.toml.
+pub(super) type Entries = Vec<(&'static str, Shown)>;
+
+/// Name and entries of each `[section]`, in the order of proxy.toml; the first has no name.
+pub(super) fn sections(config: &Config) -> Vec<(&'static str, Entries)> {
+    vec![
+        ("", vec![("workers", number(config.workers))]),
+        ("listen", listen(&config.listen)),
+        ("pool", pool(&config.pool)),
+        ("routing", routing(&config.routing)),
+        ("monitor", monitor(&config.monitor)),
+        ("auth", auth(&config.auth)),
+        ("admin", admin(&config.admin)),
+        ("limits", limits(&config.limits)),
+        ("http", http(&config.http)),
+        ("log", log(&config.log)),
+    ]
+}
+
+/// May the value of this key be quoted in a message, whoever reads it? Not so for passwords, and for names unknown here:
+/// `pasword` holds one too.
+pub(super) fn is_plain_key(key: &str) -> bool {
+    let key = key.trim_matches(['"', '\'']);
+    let key = key.rsplit('.').next().unwrap_or(key).trim();
+    ["name", "host", "port", "max_servers", "password_file"].contains(&key)
+        || sections(&defaults::config())
+            .iter()
+            .flat_map(|(_, keys)| keys)
+            .any(|(known, _)| *known == key && key != "password")
+}
+
+/// `[pool]` … : the sections that have a key of this name.
+pub(super) fn sections_with(key: &str) -> Vec<String> {
+    let has_key = |entries: &Entries| entries.iter().any(|(known, _)| *known == key);
+    let sections = sections(&defaults::config()).into_iter();
+    sections.filter(|(name, keys)| !name.is_empty() && has_key(keys)).map(|(name, _)| format!("[{name}]")).collect()
+}
+
+pub(super) fn node(node: &super::Node) -> Entries {
+    vec![
+        ("name", node.name.as_str().into()),
+        ("host", node.host.as_str().into()),
+        ("port", Shown::Number(node.port.into())),
+        ("max_servers", number(node.max_servers)),
+    ]
+}
+
+pub(super) fn user(user: &super::User) -> Entries {
+    vec![("name", user.name.as_str().into()), ("password", (&user.password).into())]
+}
+
+fn listen(listen: &super::Listen) -> Entries {
+    vec![
+        ("host", Shown::Text(listen.host.to_string())),
+        ("port", Shown::Number(listen.port.into())),
+        ("backlog", Shown::Number(listen.backlog.into())),
+    ]
+}
+
+fn pool(pool: &super::Pool) -> Entries {
+    vec![
+        ("mode", pool.mode.as_str().into()),
+        ("size", number(pool.size)),
+        ("min_size", number(pool.min_size)),
+        ("max_waiting", number(pool.max_waiting)),
+        ("wait_timeout", time(pool.wait_timeout)),
+        ("connect_timeout", time(pool.connect_timeout)),
+        ("idle_timeout", time(pool.idle_timeout)),
+        ("lifetime", time(pool.lifetime)),
+        ("prepared_statements", number(pool.prepared_statements)),
+    ]
+}
+
+fn routing(routing: &super::Routing) -> Entries {
+    vec![
+        ("split", Shown::Flag(routing.split)),
+        ("max_classified_bytes", size(routing.max_classified_bytes)),
+        ("cache_entries", number(routing.cache_entries)),
+    ]
+}
+
+fn monitor(monitor: &super::Monitor) -> Entries {
+    vec![
+        ("user", monitor.user.as_str().into()),
+        ("password", (&monitor.password).into()),
+        ("database", monitor.database.as_str().into()),
+        ("interval", time(monitor.interval)),
+        ("timeout", time(monitor.timeout)),
+        ("failures", Shown::Number(monitor.failures.into())),
+    ]
+}
+
+fn auth(auth: &super::Auth) -> Entries {
+    vec![
+        ("method", auth.method.as_str().into()),
+        ("lookup", Shown::Flag(auth.lookup)),
+        ("query", auth.query.as_str().into()),
+        ("database", auth.database.as_str().into()),
+        ("cache_ttl", time(auth.cache_ttl)),
+    ]
+}
+
+fn admin(admin: &super::Admin) -> Entries {
+    vec![("users", Shown::Names(admin.users.clone()))]
+}
+
+fn limits(limits: &super::Limits) -> Entries {
+    vec![
+        ("max_clients", number(limits.max_clients)),
+        ("login_timeout", time(limits.login_timeout)),
+        ("max_startup_bytes", size(limits.max_startup_bytes)),
+        ("max_login_message_bytes", size(limits.max_login_message_bytes)),
+        ("max_statement_bytes", size(limits.max_statement_bytes)),
+        ("max_client_statements", number(limits.max_client_statements)),
+        ("buffer_bytes", size(limits.buffer_bytes)),
+        ("drain_timeout", time(limits.drain_timeout)),
+    ]
+}
+
+fn http(http: &super::Http) -> Entries {
+    vec![
+        ("enabled", Shown::Flag(http.enabled)),
+        ("host", Shown::Text(http.host.to_string())),
+        ("port", Shown::Number(http.port.into())),
+    ]
+}
+
+fn log(log: &super::Log) -> Entries {
+    vec![
+        ("format", log.format.as_str().into()),
+        ("level", log.level.as_str().into()),
+        ("slow_statement", time(log.slow_statement)),
+    ]
+}
+
+fn number(number: usize) -> Shown {
+    Shown::Number(number as u64)
+}
+
+fn time(time: Duration) -> Shown {
+    Shown::Text(units::format_time(time))
+}
+
+fn size(bytes: usize) -> Shown {
+    units::format_size(bytes as u64).map_or_else(|| number(bytes), Shown::Text)
+}
+
+// === impl Shown ===
+
+impl Shown {
+    pub(super) fn plain(self) -> String {
+        match self {
+            Shown::Text(text) | Shown::Secret(text) => text,
+            Shown::Number(number) => number.to_string(),
+            Shown::Flag(flag) => flag.to_string(),
+            Shown::Names(names) => names.join(","),
+        }
+    }
+
+    pub(super) fn toml(self) -> toml::Value {
+        match self {
+            Shown::Text(text) | Shown::Secret(text) => text.into(),
+            // No number of ours is near 2^63: `resolve` bounds them all.
+            Shown::Number(number) => i64::try_from(number).unwrap_or(i64::MAX).into(),
+            Shown::Flag(flag) => flag.into(),
+            Shown::Names(names) => names.into(),
+        }
+    }
+}
+
+impl From<&Secret> for Shown {
+    fn from(secret: &Secret) -> Self {
+        Shown::Secret(secret.to_string())
+    }
+}
+
+impl From<&str> for Shown {
+    fn from(text: &str) -> Self {
+        Shown::Text(text.to_owned())
+    }
+}
