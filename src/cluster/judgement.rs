@@ -153,13 +153,15 @@ impl Judge {
         for member in members.iter().filter(|member| self.is_of_cluster(member)) {
             let id = member.node.id;
             match member.primary_timeline().filter(|_| nodes[usize::from(id.0)].health == Health::Up) {
-                Some(own) if own < timeline => refuse(nodes, id, &older_timeline(own, timeline, witness)),
+                Some(own) if own < timeline => refuse(nodes, id, &older_timeline(own, timeline)),
                 Some(_) => contenders.push(&member.node),
                 None => {}
             }
         }
         match contenders.as_slice() {
-            [] => Err(format!("no node is a primary: {}", inventory(nodes))),
+            [] => {
+                Err(format!("no node is a primary on timeline {timeline} ({witness} is on it): {}", inventory(nodes)))
+            }
             [one] => match self.rival_that_is_down(members, one.id, timeline) {
                 None => Ok(one.id),
                 Some(rival) => {
@@ -276,10 +278,8 @@ fn refuse(nodes: &mut [Node], id: NodeId, reason: &str) {
 
 // === words ===
 
-fn older_timeline(own: u32, newest: u32, witness: &str) -> String {
-    format!(
-        "a primary on the older timeline {own}; {witness} is on timeline {newest}: rewind or rebuild it as a standby"
-    )
+fn older_timeline(own: u32, newest: u32) -> String {
+    format!("a primary on the older timeline {own}, the cluster is on {newest}: rewind it or rebuild it as a standby")
 }
 
 fn same_timeline(timeline: u32, primaries: &[&Node]) -> String {

@@ -139,7 +139,7 @@ fn a_promotion_by_hand_is_followed_and_the_old_primary_refused() {
     assert_eq!(seen.node(PG2).observation.as_ref().unwrap().timeline, 2);
 
     let seen = watch.wait("pg1 is refused", PATIENCE, |seen| matches!(seen.node(PG1).health, Health::Refused(_)));
-    assert!(seen.node(PG1).health.reason().unwrap().contains("older timeline 1; pg2 is on timeline 2"), "{seen:?}");
+    assert!(seen.node(PG1).health.reason().unwrap().contains("older timeline 1, the cluster is on 2"), "{seen:?}");
     watch.wait("pg3 follows onto the new timeline", PATIENCE, |seen| {
         seen.node(PG3).observation.as_ref().unwrap().timeline == 2 && seen.node(PG3).upstream == Some(PG2)
     });

@@ -326,3 +326,83 @@ fn contains(actual: Option<&str>, expected: &str) -> Result<(), String> {
         _ => Err(format!("it is {actual:?}")),
     }
 }
+
+#[test]
+fn a_controller_resumes_where_another_stopped() {
+    let mut world = World::new("pg1 pg2 pg3 failures=2").unwrap();
+    for line in
+        ["0 pg1 primary", "0 pg2 standby", "0 pg3 standby", "1 pg3 fails refused: gone", "2 pg3 fails refused: gone"]
+    {
+        world.event(line).unwrap();
+    }
+    let before = world.topology.clone();
+    let settings = Settings { failures: 5, notice_interval: Duration::from_secs(10) };
+    world.controller = Controller::resume(&world.nodes, settings, &before);
+    world.logs.clear();
+    world.event("1000 pg2 standby").unwrap();
+    world.epoch = before.epoch;
+    world.expect("primary=pg1 standbys=pg2 epoch=same").unwrap();
+    world.expect("pg3 health=down reason~gone").unwrap();
+    world.expect("no log").unwrap();
+
+    world.nodes[0].host = "another".into();
+    world.controller = Controller::resume(&world.nodes, settings, &before);
+    world.event("2000 pg2 standby").unwrap();
+    world.expect("primary=none because~waiting for the first answer of pg1, pg3").unwrap();
+    assert!(world.topology.epoch > before.epoch, "never back: others compare it");
+}
+
+/// What must hold after any events in any order.
+mod always {
+    use proptest::prelude::*;
+
+    use super::*;
+    use pgherd::cluster::Role;
+
+    /// (node, what): an answer with (standby, system, timeline), or a failure.
+    fn event() -> impl Strategy<Value = String> {
+        let answer = (prop_oneof![Just("primary"), Just("standby")], 7..9u64, 1..4u32)
+            .prop_map(|(role, system, timeline)| format!("{role} sys={system} tli={timeline}"));
+        let kinds = ["refused", "timeout", "notserving", "full", "denied", "broken"];
+        let failure = proptest::sample::select(kinds.to_vec()).prop_map(|kind| format!("fails {kind}"));
+        let what = prop_oneof![3 => answer, 2 => failure];
+        (1..4u8, what).prop_map(|(node, what)| format!("pg{node} {what}"))
+    }
+
+    proptest! {
+        #[test]
+        fn one_primary_of_the_cluster_on_its_newest_timeline(events in prop::collection::vec(event(), 0..60)) {
+            let mut world = World::new("pg1 pg2 pg3 failures=2").unwrap();
+            for (at, event) in (0..).map(|n| n * 700).zip(&events) {
+                let before = world.topology.clone();
+                world.event(&format!("{at} {event}")).unwrap();
+                check(&before, &world.topology, event)?;
+                prop_assert_eq!(world.controller.deadline().is_some_and(|(due, _)| due <= world.now), false);
+            }
+        }
+    }
+
+    fn check(before: &Topology, now: &Topology, event: &str) -> Result<(), TestCaseError> {
+        let of_cluster = |node: &&Node| {
+            node.observation.as_ref().is_some_and(|told| Some(told.system_identifier) == now.system_identifier)
+        };
+        let timeline = |node: &Node| node.observation.as_ref().map_or(0, |told| told.timeline);
+        prop_assert_eq!(now.primary.is_some(), now.no_primary_because.is_none());
+        if let Some(primary) = now.primary.map(|id| now.node(id)) {
+            let newest = now.nodes.iter().filter(of_cluster).map(timeline).max();
+            prop_assert_eq!((primary.role, primary.health.as_str()), (Role::Primary, "up"));
+            prop_assert!(of_cluster(&primary));
+            prop_assert_eq!(Some(timeline(primary)), newest);
+        }
+        for standby in now.standbys.iter().map(|id| now.node(*id)) {
+            prop_assert_eq!((standby.role, standby.health.as_str()), (Role::Standby, "up"));
+            prop_assert!(of_cluster(&standby));
+        }
+        let overload_or_login = event.ends_with("full") || event.ends_with("denied");
+        if overload_or_login && before.nodes.iter().all(|node| node.observation.is_some()) {
+            prop_assert_eq!(before.epoch, now.epoch, "overload is not failure");
+        }
+        prop_assert!(now.epoch == before.epoch || now.epoch == before.epoch + 1);
+        Ok(())
+    }
+}
