@@ -2,6 +2,7 @@
 
 mod admin;
 mod architecture;
+mod auth;
 mod config;
 mod docker;
 mod failover;

@@ -197,7 +197,7 @@ fn talk_and_leave(steps: &[Vec<u8>]) -> (Result<Hello, Refusal>, Vec<u8>, Vec<u8
             theirs.read_to_end(&mut answer).await.unwrap();
             answer
         });
-        let outcome = hello(&mut ours, &limits()).await;
+        let outcome = hello(&mut ours, &Limits::default()).await;
         let mut unread = vec![];
         if outcome.is_ok() {
             ours.read_to_end(&mut unread).await.unwrap();
@@ -206,17 +206,4 @@ fn talk_and_leave(steps: &[Vec<u8>]) -> (Result<Hello, Refusal>, Vec<u8>, Vec<u8
         (outcome, client.await.unwrap(), unread)
     };
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), exchange).await.unwrap() })
-}
-
-fn limits() -> Limits {
-    Limits {
-        max_clients: 1,
-        login_timeout: Duration::from_secs(1),
-        max_startup_bytes: 10_000,
-        max_login_message_bytes: 65_535,
-        max_statement_bytes: 1,
-        max_client_statements: 1,
-        buffer_bytes: 1,
-        drain_timeout: Duration::ZERO,
-    }
 }
