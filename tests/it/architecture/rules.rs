@@ -76,6 +76,10 @@ const PURE_EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/config/load.rs", "std::env", "the loader collects PGHERD__… once, at start and at reload"),
     ("src/config/load.rs", "std::thread", "the default of `workers` follows the number of cores"),
     ("src/shared.rs", ".elapsed(", "Shared owns the process' start; `now_us` is the one clock of the registries"),
+    ("src/shared.rs", "Instant::now", "made once, at the start: the moment all marks count from"),
+    ("src/shared.rs", "SystemTime::now", "see `Instant::now`"),
+    ("src/shared.rs", "rand", "made once, at the start: the seed of hashes that outsiders must not steer"),
+    ("src/shared.rs", "SystemRandom", "see `rand`"),
     ("src/feed.rs", "async fn", "see `.await`"),
     ("src/feed.rs", ".await", "waiting for a change is what a feed is for; it waits on memory, not on I/O"),
 ];
@@ -169,11 +173,8 @@ pub fn purity(file: &File) -> Vec<String> {
     let allowed = |what: &str| PURE_EXCEPTIONS.iter().any(|(path, thing, _)| *path == file.path && *thing == what);
     let mut findings = Vec::new();
     for (banned, instead) in IMPURE_PATHS.iter().filter(|(banned, _)| !allowed(banned)) {
-        let wanted: Vec<&str> = banned.split("::").collect();
-        for path in &file.paths {
-            if path.segments.windows(wanted.len()).any(|window| window == wanted) {
-                findings.push(finding(file, path.line, &format!("{banned} in a pure module"), instead));
-            }
+        for path in file.paths.iter().filter(|path| contains(path, banned)) {
+            findings.push(finding(file, path.line, &format!("{banned} in a pure module"), instead));
         }
     }
     for (banned, instead) in IMPURE_TEXT.iter().filter(|(banned, _)| !allowed(banned)) {
@@ -250,6 +251,11 @@ pub fn stale_exceptions(files: &[File]) -> Vec<String> {
             stale.push(format!("{path}:1: LONG_FILES names it and it is not long; remove the entry"));
         }
     }
+    for (path, thing, _) in PURE_EXCEPTIONS {
+        if file(path).is_none_or(|file| !names(file, thing)) {
+            stale.push(format!("{path}:1: PURE_EXCEPTIONS allows {thing} and nothing needs it; remove the entry"));
+        }
+    }
     for (path, name, _) in LONG_FUNCTIONS {
         let long =
             |file: &File| scan::functions(&file.code).iter().any(|f| f.name == *name && f.lines > FUNCTION_LINES_MAX);
@@ -300,6 +306,17 @@ fn finding(file: &File, line: usize, rule: &str, instead: &str) -> String {
 fn top_module(path: &str) -> &str {
     let inside = path.strip_prefix("src/").unwrap_or(path);
     inside.split(['/', '.']).next().unwrap_or(inside)
+}
+
+/// `tokio::net` in `tokio::net::TcpStream`: whole segments.
+fn contains(path: &scan::Path, wanted: &str) -> bool {
+    let wanted: Vec<&str> = wanted.split("::").collect();
+    path.segments.windows(wanted.len()).any(|window| window == wanted)
+}
+
+/// Does the file use this entry of [`IMPURE_PATHS`] or [`IMPURE_TEXT`]?
+fn names(file: &File, thing: &str) -> bool {
+    file.code.contains(thing) || file.paths.iter().any(|path| contains(path, thing))
 }
 
 fn floor_of(module: &str) -> Option<usize> {
