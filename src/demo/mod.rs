@@ -1,5 +1,7 @@
 //! A real cluster of three on this machine, and the proxy before it.
 
+#![allow(clippy::disallowed_methods, reason = "a program of its own that blocks: no session shares its threads")]
+
 pub mod account;
 pub mod cluster;
 pub mod error;

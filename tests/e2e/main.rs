@@ -1,5 +1,8 @@
 //! End-to-end tests: a real PostgreSQL cluster, real drivers, real faults.
 
+#![allow(clippy::disallowed_methods, reason = "the tests wait for processes in threads of their own")]
+#![allow(clippy::print_stderr, reason = "what a failed test needs to be understood")]
+
 mod cluster;
 mod harness;
 mod monitor;
