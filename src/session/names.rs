@@ -68,10 +68,6 @@ impl Names {
         self.named.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.named.is_empty()
-    }
-
     /// After DEALLOCATE ALL or DISCARD ALL.
     pub fn clear(&mut self) {
         self.named.clear();
@@ -96,13 +92,6 @@ impl Names {
     pub fn unnamed(&self) -> Option<Unnamed<'_>> {
         let class = self.unnamed?;
         Some(Unnamed { count: self.unnamed_count, class, tail: &self.unnamed_tail })
-    }
-
-    /// Gives memory back that a large unnamed statement took.
-    pub fn shrink(&mut self) {
-        if self.unnamed.is_none() && self.unnamed_tail.capacity() > 4096 {
-            self.unnamed_tail = Vec::new();
-        }
     }
 }
 

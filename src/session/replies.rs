@@ -300,7 +300,7 @@ mod tests {
     const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
     const READY: &[u8] = b"Z\0\0\0\x05I";
     const COMMIT: &[u8] = b"C\0\0\0\x0bCOMMIT\0";
-    const ERROR: &[u8] = b"E\0\0\0\x12VERROR\0C42601\0\0";
+    const ERROR: &[u8] = b"E\0\0\0\x13VERROR\0C42601\0\0";
     const ROW: &[u8] = b"D\0\0\0\x0aabcdef";
 
     /// Feeds `input` in pieces of `piece` bytes; returns what the client gets, and the rounds.

@@ -77,3 +77,105 @@ pub fn survey(bytes: &[u8], mut class_of: impl FnMut(Piece<'_>) -> Option<Class>
     };
     Survey::Whole { class, ends }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{Kind, Reason};
+    use crate::wire::frontend::{push_bind_head, push_close_statement, push_parse, push_query};
+
+    /// `r…` reads, anything else writes; statements have the class of their names.
+    fn class_of(piece: Piece<'_>) -> Option<Class> {
+        let (Piece::Text(text) | Piece::Statement(text)) = piece;
+        match text.first()? {
+            b'r' => Some(Class::read()),
+            b'?' => None,
+            _ => Some(Class::write(Reason::DataChange)),
+        }
+    }
+
+    fn look(build: impl FnOnce(&mut Vec<u8>)) -> Survey {
+        let mut bytes = Vec::new();
+        build(&mut bytes);
+        let whole = survey(&bytes, class_of);
+        // Whatever is cut off is asked for, and never more than there is.
+        for end in 0..bytes.len() {
+            match survey(&bytes[..end], class_of) {
+                Survey::Unfinished { at_least } => assert!(at_least > end && at_least <= bytes.len()),
+                cut => assert_eq!(cut, whole, "at {end}"),
+            }
+        }
+        whole
+    }
+
+    fn bind(out: &mut Vec<u8>, statement: &str) {
+        push_bind_head(out, b"", statement.as_bytes(), 6);
+        out.extend_from_slice(&[0; 6]);
+    }
+
+    const EXECUTE: &[u8] = b"E\0\0\0\x09\0\0\0\0\0";
+    const SYNC: &[u8] = b"S\0\0\0\x04";
+    const FLUSH: &[u8] = b"H\0\0\0\x04";
+
+    fn reads(ends: Ends) -> Survey {
+        Survey::Whole { class: Some(Class::read()), ends }
+    }
+
+    #[test]
+    fn a_query_has_the_class_of_its_text() {
+        assert_eq!(look(|out| push_query(out, "read")), reads(Ends::Query));
+        let Survey::Whole { class: Some(class), .. } = look(|out| push_query(out, "write")) else { panic!() };
+        assert!(!class.is_read());
+    }
+
+    #[test]
+    fn one_write_makes_the_whole_batch_a_write() {
+        let batch = |names: &'static [&str]| {
+            look(move |out| {
+                for name in names {
+                    bind(out, name);
+                    out.extend_from_slice(EXECUTE);
+                }
+                out.extend_from_slice(SYNC);
+            })
+        };
+        assert_eq!(batch(&["r1", "r1"]), reads(Ends::Sync { empty: false }));
+        let Survey::Whole { class: Some(class), .. } = batch(&["r1", "w", "r2"]) else { panic!() };
+        assert_eq!((class.is_read(), class.kind), (false, Kind::Several));
+        assert_eq!(batch(&["?"]), Survey::Whole { class: None, ends: Ends::Sync { empty: false } });
+    }
+
+    #[test]
+    fn a_flush_tells_whether_something_was_run() {
+        let prepared = look(|out| {
+            push_parse(out, b"s", b"read\0\0\0");
+            out.extend_from_slice(FLUSH);
+        });
+        assert_eq!(prepared, reads(Ends::Flush { executes: false }));
+        let run = look(|out| {
+            bind(out, "r");
+            out.extend_from_slice(EXECUTE);
+            out.extend_from_slice(FLUSH);
+        });
+        assert_eq!(run, reads(Ends::Flush { executes: true }));
+    }
+
+    #[test]
+    fn what_has_no_class_is_still_whole() {
+        assert_eq!(look(|out| out.extend_from_slice(SYNC)), Survey::Whole { class: None, ends: Ends::Sync { empty: true } });
+        assert_eq!(
+            look(|out| {
+                push_close_statement(out, b"s");
+                out.extend_from_slice(SYNC);
+            }),
+            Survey::Whole { class: None, ends: Ends::Sync { empty: false } }
+        );
+        assert_eq!(look(|out| out.extend_from_slice(b"X\0\0\0\x04")), Survey::Whole { class: None, ends: Ends::Terminate });
+    }
+
+    #[test]
+    fn a_function_call_is_opaque() {
+        assert_eq!(survey(b"F\0\0\0\x04", class_of), Survey::Opaque);
+        assert_eq!(survey(b"Q\0\0\0\x01", class_of), Survey::Opaque);
+    }
+}
