@@ -1,41 +1,75 @@
-//! Where a request goes. Pure.
+//! Where a statement goes: (class, turn, topology) → target. Pure.
+
+pub mod turn;
+
+pub use turn::{Turn, TxStatus};
 
 use crate::cluster::{NodeId, Topology};
-use crate::sql::Class;
-
-/// Of a session's transaction, as ReadyForQuery told last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TxStatus {
-    Idle,
-    InTransaction,
-    Failed,
-}
+use crate::sql::{Class, Kind};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Primary(NodeId),
     Standby(NodeId),
+    /// The server the session holds already.
     Stay,
-    Hold { reason: String },
+    /// Nobody can take it now: park it until the topology changes. The reason, in words.
+    Hold {
+        reason: String,
+    },
 }
 
-/// `class`: `None` = must go to the primary. `load`: servers at work on a node. `tick`: for round robin.
+/// Decides for one statement, or for one protocol batch by its combined class (`Class::then`).
+///
+/// `class`: `None` = not known, so the primary's.
+/// `split`: reads may go to standbys. `load`: how many servers of a node are in use, the fewer the better.
+/// `tick`: any number that grows by one with each call; standbys of equal load take turns by it.
 pub fn route(
     class: Option<&Class>,
+    turn: &Turn,
     topology: &Topology,
     split: bool,
     load: impl Fn(NodeId) -> usize,
     tick: usize,
 ) -> Target {
-    if split && class.is_some_and(|class| class.is_read()) {
-        let count = topology.standbys.len().max(1);
-        let standbys = (0..topology.standbys.len()).map(|at| topology.standbys[(at + tick) % count]);
-        if let Some(standby) = standbys.min_by_key(|node| load(*node)) {
-            return Target::Standby(standby);
-        }
+    if turn.holds_server() {
+        return Target::Stay;
     }
-    match topology.primary {
-        Some(primary) => Target::Primary(primary),
-        None => Target::Hold { reason: topology.no_primary_because.clone().unwrap_or_default() },
+    let standby = || least_loaded(&topology.standbys, &load, tick).map(Target::Standby);
+    let primary = topology.primary.map(Target::Primary);
+    let target = match need(class, turn, split) {
+        Need::Standby => standby().or(primary),
+        Need::Anyone => primary.or_else(standby),
+        Need::Primary => primary,
+    };
+    target.unwrap_or_else(|| Target::Hold { reason: topology.no_primary_because.clone().unwrap_or_default() })
+}
+
+/// What a statement asks for when its session holds no server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Primary,
+    /// A standby, else the primary.
+    Standby,
+    /// The primary, else a standby: it neither reads nor writes.
+    Anyone,
+}
+
+fn need(class: Option<&Class>, turn: &Turn, split: bool) -> Need {
+    let Some(class) = class else { return Need::Primary };
+    let reads_elsewhere = split && !turn.reads_on_primary;
+    match class.kind {
+        // outside a transaction these only earn a warning; an application resetting its connection must not wait
+        Kind::Empty | Kind::Commit | Kind::Rollback => Need::Anyone,
+        Kind::Begin(begin) if reads_elsewhere && begin.fits_standby() => Need::Standby,
+        _ if reads_elsewhere && class.is_read() => Need::Standby,
+        _ => Need::Primary,
     }
+}
+
+fn least_loaded(standbys: &[NodeId], load: impl Fn(NodeId) -> usize, tick: usize) -> Option<NodeId> {
+    let least = standbys.iter().map(|id| load(*id)).min()?;
+    let equals = || standbys.iter().filter(|id| load(**id) == least);
+    // the load may change between the two looks: then any standby is as good
+    equals().nth(tick % equals().count().max(1)).or(standbys.first()).copied()
 }

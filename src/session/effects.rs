@@ -12,7 +12,7 @@ use crate::route::TxStatus;
 use crate::server::Server;
 use crate::server::params::Settings;
 use crate::server::prepared::push_name;
-use crate::sql::{Class, Effects, Kind};
+use crate::sql::{Class, Effects, Kind, set};
 use crate::wire::frame;
 use crate::wire::frontend;
 
@@ -174,8 +174,8 @@ impl Session {
             Kind::DiscardAll => return self.settings.pending.push(Change::DiscardAll),
             Kind::RollbackTo if !self.settings.pending.is_empty() => return self.pin(Pin::Setting),
             Kind::Set if !class.effects.intersects(Effects::SET_ROLE) => {
-                match setting(text) {
-                    Some(change) => self.settings.pending.push(change),
+                match settings(text) {
+                    Some(changes) => self.settings.pending.extend(changes),
                     None => self.pin(Pin::Setting),
                 }
                 return;
@@ -230,8 +230,13 @@ impl Session {
 }
 
 /// What a SET or RESET changes, if it can be carried to another server.
-fn setting(_text: &str) -> Option<Change> {
-    None
+fn settings(text: &str) -> Option<impl Iterator<Item = Change>> {
+    let changes = set::parse(text.as_bytes())?;
+    Some(changes.into_iter().map(|change| match change {
+        set::Change::Set { name, value } => Change::Set { name, value },
+        set::Change::Reset { name } => Change::Reset { name },
+        set::Change::ResetAll => Change::ResetAll,
+    }))
 }
 
 fn push_name_frame(out: &mut Vec<u8>, tag: u8, number: u64) {

@@ -9,9 +9,9 @@ use crate::client::registry::{ClientState, Pin, Running};
 use crate::cluster::NodeId;
 use crate::config::PoolMode;
 use crate::pool::{Checkout, CheckoutError, Pool};
-use crate::route::{Target, route};
+use crate::route::{Target, Turn, route};
 use crate::server::connect::ConnectError;
-use crate::sql::Class;
+use crate::sql::{Class, set};
 use crate::wire::error::{PgError, sqlstate};
 
 /// A node that refused a connection is tried again after this, unless the topology changes earlier.
@@ -63,7 +63,10 @@ impl Session {
         self.turn_count = self.turn_count.wrapping_add(1);
         let split = self.config.routing.split && self.renames && avoid.is_none();
         let pools = &self.shared.pools;
-        route(class, &topology, split, |node| pools.node(node).load(), self.turn_count)
+        let wanted = &self.settings.wanted;
+        // A session that asks for a server holds none.
+        let turn = Turn { reads_on_primary: split && set::force_primary(|name| wanted.get(name)), ..Turn::default() };
+        route(class, &turn, &topology, split, |node| pools.node(node).load(), self.turn_count)
     }
 
     /// Waits for another topology, or a little.

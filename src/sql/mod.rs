@@ -1,17 +1,23 @@
-//! Statement text → [`Class`]. Until a statement is understood it counts as a write: the primary has it.
+//! Statement text → [`Class`]: may it run on a standby, and what does it leave behind in the session. Pure.
+//!
+//! The own [`scanner`] is the lexing truth (a mirror of PostgreSQL's scan.l); first words decide all but queries;
+//! sqlparser gives the structure of queries on a cache miss. What is not known to be a plain read is a write
+//! ("SELECT", "Hot Standby: User's Overview" in the PostgreSQL documentation).
 
+pub mod cache;
+pub mod catalog;
 pub mod class;
+pub mod classify;
+pub mod fingerprint;
+mod functions;
+mod keywords;
+mod query;
+pub mod scanner;
+pub mod set;
+pub mod statements;
+mod traits;
+mod utility;
 
+pub use cache::Cache;
 pub use class::{Access, Begin, Class, Effects, Kind, Reason};
-
-pub struct Cache;
-
-impl Cache {
-    pub fn new(_entries: usize, _seed: u64) -> Self {
-        Self
-    }
-
-    pub fn classify(&mut self, _text: &[u8]) -> Class {
-        Class::write(Reason::Unparsed)
-    }
-}
+pub use classify::{classify, classify_prefix};

@@ -1,0 +1,45 @@
+-- Makes functions.txt and operators.txt, on PostgreSQL 15:
+--   psql -XAt -F ' ' -v what=functions -f functions.sql > functions.txt
+--   psql -XAt -F ' ' -v what=operators -f functions.sql > operators.txt
+--
+-- functions.txt: `name mark`, sorted by bytes, one line per name of pg_catalog (overloads together):
+--   r  reads only, and answers the same on every node
+--   l  node-local: the answer differs from node to node
+--   w  may write, or uses the state of the session
+-- operators.txt: the names of pg_catalog's operators; none of their functions is volatile.
+\set QUIET on
+SELECT :'what' = 'operators' AS operators \gset
+\if :operators
+SELECT DISTINCT oprname COLLATE "C" FROM pg_operator WHERE oprnamespace = 'pg_catalog'::regnamespace ORDER BY 1;
+\else
+WITH names AS (
+    SELECT proname COLLATE "C" AS name, max(provolatile::text COLLATE "C") AS volatility
+    FROM pg_proc
+    WHERE pronamespace = 'pg_catalog'::regnamespace
+      AND prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
+      AND proname ~ '^[a-z0-9_]+$'
+    GROUP BY 1
+)
+SELECT name,
+    CASE
+    -- volatile, but they write nothing and need no session
+    WHEN name IN ('random', 'clock_timestamp', 'timeofday', 'gen_random_uuid', 'pg_sleep', 'pg_sleep_for',
+                  'pg_sleep_until', 'current_query', 'pg_partition_tree', 'pg_partition_ancestors',
+                  'bernoulli', 'system') THEN 'r'
+    -- not volatile, but they take a transaction id, or speak of the session
+    WHEN name ~ ('^(txid_current|pg_current_xact_id|lo_|pg_listening_channels|pg_cursor|pg_prepared_statement'
+             || '|pg_my_temp_schema|pg_is_other_temp_schema|pg_event_trigger)') AND name !~ 'snapshot' THEN 'w'
+    WHEN name ~ '^(pg_stat_reset|pg_stat_clear|pg_stat_force)' THEN 'w'
+    WHEN name ~ ('^(pg_stat_|inet_client|inet_server|pg_ls_|pg_read_|pg_control_|pg_last_|pg_current_|pg_is_|pg_show_|pg_available_'
+             || '|pg_get_wal|pg_get_replication_slots|pg_get_shmem|pg_get_backend|pg_get_multixact'
+             || '|pg_tablespace_|pg_blocking_pids|pg_safe_snapshot|pg_hba_|pg_ident_)')
+      OR name ~ '_(size|collation_actual_version)$' AND name ~ '^pg_' AND name <> 'pg_column_size'
+      OR name IN ('current_setting', 'pg_backend_pid', 'pg_conf_load_time', 'pg_postmaster_start_time',
+                  'pg_lock_status', 'pg_config', 'pg_prepared_xact', 'pg_jit_available', 'txid_current_snapshot',
+                  'pg_notification_queue_usage', 'pg_extension_update_paths', 'pg_xact_commit_timestamp',
+                  'pg_xact_commit_timestamp_origin', 'pg_sequence_last_value') THEN 'l'
+    WHEN volatility = 'v' THEN 'w'
+    ELSE 'r'
+    END
+FROM names ORDER BY 1;
+\endif

@@ -1,0 +1,290 @@
+//! Is a query a plain read? sqlparser gives the structure; only what is listed here as harmless passes.
+//!
+//! sqlparser lexes a few things otherwise than PostgreSQL (`X'1\'`), so its tokens must agree with our scanner's
+//! before its tree is believed; and it knows other dialects' syntax, so unlisted nodes are refused.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    BinaryOperator, Expr, FunctionArguments, Ident, ObjectName, Query, Select, SelectFlavor, SetExpr, Statement,
+    TableFactor, Visit, Visitor,
+};
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token as ParserToken, Tokenizer};
+
+use super::catalog::{Catalog, FunctionFact, RelationFact};
+use super::class::Reason;
+use super::scanner::{Scanner, TokenKind};
+
+/// A longer text is not parsed: flat operator chains become trees as deep as they are long, and dropping one
+/// of some 16,000 links overflows a 2 MiB stack.
+pub(super) const MAX_PARSED_BYTES: usize = 32 * 1024;
+/// The same limit in links of such chains.
+pub(super) const MAX_LINKS: usize = 4_000;
+/// Nested subqueries and parentheses; more than 100 cost time out of proportion.
+const RECURSION_LIMIT: usize = 100;
+
+/// One statement that begins as a query. `Err`: why it is no plain read.
+pub(super) fn check(text: &str, catalog: &impl Catalog) -> Result<(), Reason> {
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, text).tokenize().map_err(|_| Reason::Unparsed)?;
+    if !same_tokens(&tokens, text) {
+        return Err(Reason::Unparsed);
+    }
+    let parsed = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens(tokens).parse_statements();
+    let [Statement::Query(query)] = &parsed.map_err(|_| Reason::Unparsed)?[..] else {
+        return Err(Reason::Unparsed);
+    };
+    match query.visit(&mut PlainRead { catalog }) {
+        ControlFlow::Break(reason) => Err(reason),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Do both lexers see the same words, literals and punctuation? (Operators may be cut differently.)
+fn same_tokens(tokens: &[ParserToken], text: &str) -> bool {
+    let mut ours = Scanner::new(text.as_bytes()).filter(|token| token.kind != TokenKind::Operator);
+    for token in tokens {
+        let expected = match token {
+            ParserToken::Whitespace(_) => continue,
+            ParserToken::Word(word) if word.quote_style.is_some() => TokenKind::Quoted,
+            ParserToken::Word(word) => {
+                let same = ours.next().is_some_and(|token| token.text(text.as_bytes()) == word.value.as_bytes());
+                if same {
+                    continue;
+                }
+                return false;
+            }
+            ParserToken::Number(..) => TokenKind::Number,
+            ParserToken::Placeholder(name) if name.starts_with('$') => TokenKind::Param,
+            ParserToken::SingleQuotedString(_) | ParserToken::NationalStringLiteral(_) => TokenKind::String,
+            ParserToken::EscapedStringLiteral(_) => TokenKind::EscapeString,
+            ParserToken::HexStringLiteral(_) | ParserToken::SingleQuotedByteStringLiteral(_) => TokenKind::BitString,
+            ParserToken::UnicodeStringLiteral(_) => TokenKind::UnicodeString,
+            ParserToken::DollarQuotedString(_) => TokenKind::DollarString,
+            // two symbols of ours
+            ParserToken::DoubleColon => {
+                if ours.next().map(|token| token.kind) != Some(TokenKind::Symbol) {
+                    return false;
+                }
+                TokenKind::Symbol
+            }
+            ParserToken::Comma | ParserToken::LParen | ParserToken::RParen => TokenKind::Symbol,
+            ParserToken::Period | ParserToken::Colon | ParserToken::SemiColon => TokenKind::Symbol,
+            ParserToken::LBracket | ParserToken::RBracket => TokenKind::Symbol,
+            ParserToken::LBrace | ParserToken::RBrace | ParserToken::Backslash => TokenKind::Symbol,
+            ParserToken::Assignment => TokenKind::Symbol,
+            ParserToken::EOF => continue,
+            // operators; any literal of another dialect would leave a literal of ours unmatched
+            _ => continue,
+        };
+        if ours.next().map(|token| token.kind) != Some(expected) {
+            return false;
+        }
+    }
+    ours.next().is_none()
+}
+
+/// Walks a query and stops at the first thing that is not known to be a plain read.
+struct PlainRead<'a, C> {
+    catalog: &'a C,
+}
+
+type Verdict = ControlFlow<Reason>;
+
+fn refuse(reason: Reason) -> Verdict {
+    ControlFlow::Break(reason)
+}
+
+fn require(harmless: bool) -> Verdict {
+    if harmless { ControlFlow::Continue(()) } else { refuse(Reason::UnsupportedSyntax) }
+}
+
+// === impl PlainRead ===
+
+impl<C: Catalog> PlainRead<'_, C> {
+    fn call(&self, name: &ObjectName) -> Verdict {
+        let Some((schema, name)) = folded(name) else { return refuse(Reason::UnknownFunction) };
+        match self.catalog.function(schema.as_deref(), &name) {
+            FunctionFact::Harmless => ControlFlow::Continue(()),
+            FunctionFact::NodeLocal => refuse(Reason::NodeLocal),
+            FunctionFact::Writes => refuse(Reason::WritingFunction),
+            FunctionFact::Unknown => refuse(Reason::UnknownFunction),
+        }
+    }
+
+    fn relation(&self, schema: Option<&str>, name: &str) -> Verdict {
+        match self.catalog.relation(schema, name) {
+            RelationFact::Ordinary => ControlFlow::Continue(()),
+            RelationFact::NodeLocal => refuse(Reason::NodeLocal),
+            RelationFact::Temporary => refuse(Reason::Temporary),
+        }
+    }
+
+    fn body(&self, body: &SetExpr) -> Verdict {
+        match body {
+            SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) => ControlFlow::Continue(()),
+            SetExpr::SetOperation { left, right, .. } => {
+                self.body(left)?;
+                self.body(right)
+            }
+            SetExpr::Table(table) => {
+                // its names come without their quotes: fold nothing
+                let name = table.table_name.as_deref().unwrap_or("only");
+                if name.eq_ignore_ascii_case("only") {
+                    return refuse(Reason::Temporary);
+                }
+                self.relation(table.schema_name.as_deref(), &name.to_ascii_lowercase())
+            }
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+                refuse(Reason::DataChange)
+            }
+        }
+    }
+}
+
+impl<C: Catalog> Visitor for PlainRead<'_, C> {
+    type Break = Reason;
+
+    fn pre_visit_statement(&mut self, _: &Statement) -> Verdict {
+        refuse(Reason::DataChange)
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> Verdict {
+        if !query.locks.is_empty() {
+            return refuse(Reason::RowLock);
+        }
+        require(query.for_clause.is_none() && query.settings.is_none() && query.format_clause.is_none())?;
+        require(query.pipe_operators.is_empty())?;
+        self.body(&query.body)
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> Verdict {
+        if select.into.is_some() {
+            return refuse(Reason::SelectInto);
+        }
+        require(select.top.is_none() && select.lateral_views.is_empty() && select.connect_by.is_empty())?;
+        require(select.prewhere.is_none() && select.qualify.is_none() && select.value_table_mode.is_none())?;
+        require(select.cluster_by.is_empty() && select.distribute_by.is_empty() && select.sort_by.is_empty())?;
+        require(select.exclude.is_none() && select.select_modifiers.is_none())?;
+        require(matches!(select.flavor, SelectFlavor::Standard))
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> Verdict {
+        match folded(relation) {
+            // `FROM ONLY t` is read as a relation `only` with an alias
+            Some((None, name)) if name == "only" => refuse(Reason::Temporary),
+            Some((schema, name)) => self.relation(schema.as_deref(), &name),
+            None => refuse(Reason::UnsupportedSyntax),
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> Verdict {
+        match factor {
+            TableFactor::Table { name, args, with_hints, version, partitions, json_path, index_hints, .. } => {
+                require(with_hints.is_empty() && version.is_none() && partitions.is_empty())?;
+                require(json_path.is_none() && index_hints.is_empty())?;
+                if args.is_some() { self.call(name) } else { ControlFlow::Continue(()) }
+            }
+            TableFactor::Function { name, .. } => self.call(name),
+            TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } => ControlFlow::Continue(()),
+            TableFactor::UNNEST { .. } | TableFactor::TableFunction { .. } => ControlFlow::Continue(()),
+            TableFactor::JsonTable { .. } | TableFactor::XmlTable { .. } => ControlFlow::Continue(()),
+            _ => refuse(Reason::UnsupportedSyntax),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> Verdict {
+        match expr {
+            Expr::Function(function) => {
+                require(matches!(function.parameters, FunctionArguments::None) && !function.uses_odbc_syntax)?;
+                self.call(&function.name)
+            }
+            Expr::BinaryOp { op, .. } | Expr::AnyOp { compare_op: op, .. } | Expr::AllOp { compare_op: op, .. } => {
+                operator(op)
+            }
+            other => require(is_listed(other)),
+        }
+    }
+}
+
+/// Operator names were looked up by their tokens; here only `OPERATOR(schema.name)` is left to judge.
+fn operator(op: &BinaryOperator) -> Verdict {
+    match op {
+        BinaryOperator::PGCustomBinaryOperator(parts) => match &parts[..] {
+            [_] => ControlFlow::Continue(()),
+            [schema, _] if schema.eq_ignore_ascii_case("pg_catalog") => ControlFlow::Continue(()),
+            _ => refuse(Reason::UnknownOperator),
+        },
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+/// Expressions that run nothing but built-in code and what is visited below them.
+fn is_listed(expr: &Expr) -> bool {
+    use Expr::*;
+    matches!(
+        expr,
+        Identifier(_)
+            | CompoundIdentifier(_)
+            | CompoundFieldAccess { .. }
+            | IsFalse(_)
+            | IsNotFalse(_)
+            | IsTrue(_)
+            | IsNotTrue(_)
+            | IsNull(_)
+            | IsNotNull(_)
+            | IsUnknown(_)
+            | IsNotUnknown(_)
+            | IsDistinctFrom(..)
+            | IsNotDistinctFrom(..)
+            | IsJson { .. }
+            | IsNormalized { .. }
+            | InList { .. }
+            | InSubquery { .. }
+            | Between { .. }
+            | Like { .. }
+            | ILike { .. }
+            | SimilarTo { .. }
+            | UnaryOp { .. }
+            | Cast { .. }
+            | AtTimeZone { .. }
+            | Extract { .. }
+            | Ceil { .. }
+            | Floor { .. }
+            | Position { .. }
+            | Substring { .. }
+            | Trim { .. }
+            | Overlay { .. }
+            | Collate { .. }
+            | Nested(_)
+            | Value(_)
+            | TypedString(_)
+            | Case { .. }
+            | Exists { .. }
+            | Subquery(_)
+            | GroupingSets(_)
+            | Cube(_)
+            | Rollup(_)
+            | Tuple(_)
+            | Array(_)
+            | Interval(_)
+            | Wildcard(_)
+            | QualifiedWildcard(..)
+    )
+}
+
+/// (schema, name) as PostgreSQL folds them. `None`: more than two parts, or no plain names.
+fn folded(name: &ObjectName) -> Option<(Option<String>, String)> {
+    let fold = |ident: &Ident| match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_ascii_lowercase(),
+    };
+    let part = |at: usize| name.0.get(at)?.as_ident().map(fold);
+    match name.0.len() {
+        1 => Some((None, part(0)?)),
+        2 => Some((Some(part(0)?), part(1)?)),
+        _ => None,
+    }
+}

@@ -1,0 +1,138 @@
+//! What the tokens of one statement tell without any parser: session effects, and marks of a write.
+
+use super::catalog::{Catalog, FunctionFact, OperatorFact};
+use super::class::{Effects, Reason};
+use super::keywords::identifier;
+use super::scanner::{Scanner, Token, TokenKind};
+
+/// What one pass over a statement's tokens found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Traits {
+    pub(super) effects: Effects,
+    /// Speaks against a plain read, however the statement is built. The first one found.
+    pub(super) against: Option<Reason>,
+    /// Tokens that can nest or chain an expression: all but words, literals and commas between them.
+    pub(super) links: usize,
+}
+
+/// The last tokens seen, newest first.
+type Window = [Option<Token>; 3];
+
+// === impl Traits ===
+
+impl Traits {
+    pub(super) fn of(text: &[u8], catalog: &impl Catalog) -> Self {
+        let mut traits = Self::default();
+        let mut window: Window = [None; 3];
+        let mut tokens = Scanner::new(text);
+        while let Some(token) = tokens.next() {
+            traits.note(token, window, text, catalog);
+            if token.is_symbol(text, b'(')
+                && let Some(name) = window[0].and_then(|name| identifier(name, text))
+            {
+                traits.call(&name, window, text, tokens.clone(), catalog);
+            }
+            window = [Some(token), window[0], window[1]];
+        }
+        traits
+    }
+
+    fn say(&mut self, reason: Reason) {
+        self.against = self.against.or(Some(reason));
+    }
+
+    fn note(&mut self, token: Token, window: Window, text: &[u8], catalog: &impl Catalog) {
+        match token.kind {
+            TokenKind::Word => self.word(token, window[0], text),
+            TokenKind::Operator => {
+                self.links += 1;
+                if !is_known_operator(token, window, text, catalog) {
+                    self.say(Reason::UnknownOperator);
+                }
+            }
+            // its escapes are not decoded, so the name is not known
+            TokenKind::UnicodeQuoted => self.say(Reason::UnsupportedSyntax),
+            TokenKind::Bad => self.say(Reason::Unparsed),
+            TokenKind::Symbol if !token.is_symbol(text, b',') => self.links += 1,
+            TokenKind::Quoted | TokenKind::Param | TokenKind::Number | TokenKind::Symbol => {}
+            TokenKind::String | TokenKind::EscapeString | TokenKind::BitString => {}
+            TokenKind::UnicodeString | TokenKind::DollarString => {}
+        }
+    }
+
+    fn word(&mut self, token: Token, before: Option<Token>, text: &[u8]) {
+        let is = |word| token.is_word(text, word);
+        let after = |word| before.is_some_and(|token| token.is_word(text, word));
+        match token.end - token.start {
+            2 | 3 if is("or") || is("and") || is("is") || is("at") || is("not") => self.links += 1,
+            4 | 5 | 7 if is("like") || is("ilike") || is("collate") || is("between") => self.links += 1,
+            5 | 6 | 9 if is("union") || is("except") || is("intersect") => self.links += 1,
+            _ => {}
+        }
+        if is("into") {
+            self.say(if after("insert") || after("merge") { Reason::DataChange } else { Reason::SelectInto });
+        } else if after("for") && (is("update") || is("share") || is("no") || is("key")) {
+            self.say(Reason::RowLock);
+        } else if after("into") && (is("temp") || is("temporary") || is("local") || is("global") || is("pg_temp")) {
+            self.effects |= Effects::TEMP_TABLE;
+        }
+    }
+
+    /// `name (`, whatever it is: a call, a column list, a type. Only names of known writers count.
+    fn call(&mut self, name: &str, window: Window, text: &[u8], arguments: Scanner, catalog: &impl Catalog) {
+        let schema = match (window[1], window[2]) {
+            (Some(dot), Some(schema)) if dot.is_symbol(text, b'.') => identifier(schema, text),
+            _ => None,
+        };
+        if schema.as_deref().is_some_and(|schema| schema != "pg_catalog") {
+            return;
+        }
+        match name {
+            "pg_advisory_lock" | "pg_advisory_lock_shared" | "pg_try_advisory_lock" | "pg_try_advisory_lock_shared" => {
+                self.effects |= Effects::ADVISORY_LOCK;
+            }
+            "set_config" if !last_argument_is_true(arguments, text) => self.effects |= Effects::SET_CONFIG,
+            "pg_replication_origin_session_setup" => self.effects |= Effects::UNKNOWN,
+            _ => {}
+        }
+        match catalog.function(schema.as_deref(), name) {
+            FunctionFact::Writes => self.say(Reason::WritingFunction),
+            FunctionFact::NodeLocal => self.say(Reason::NodeLocal),
+            FunctionFact::Harmless | FunctionFact::Unknown => {}
+        }
+    }
+}
+
+/// The operator as it stands, `OPERATOR(schema.x)` included.
+fn is_known_operator(token: Token, window: Window, text: &[u8], catalog: &impl Catalog) -> bool {
+    let schema = match (window[0], window[1]) {
+        // `t.*` has a dot before it too
+        (Some(dot), Some(schema)) if dot.is_symbol(text, b'.') && token.text(text) != b"*" => identifier(schema, text),
+        _ => None,
+    };
+    match std::str::from_utf8(token.text(text)) {
+        // not operators of the catalog: named arguments, `:=`, the other spelling of <>
+        Ok("=>" | "=" | "!=" | "*") if schema.is_none() => true,
+        Ok(name) => catalog.operator(schema.as_deref(), name) == OperatorFact::Harmless,
+        Err(_) => false,
+    }
+}
+
+/// After `(`: is the last thing before its `)` the bare word `true`?
+fn last_argument_is_true(arguments: Scanner, text: &[u8]) -> bool {
+    let mut depth = 1usize;
+    let (mut last, mut before) = (None::<Token>, None::<Token>);
+    for token in arguments {
+        if token.is_symbol(text, b'(') {
+            depth += 1;
+        } else if token.is_symbol(text, b')') {
+            depth -= 1;
+            if depth == 0 {
+                break;
+            }
+        }
+        (last, before) = (Some(token), last);
+    }
+    let separated = before.is_some_and(|token| token.is_symbol(text, b',') || token.text(text) == b"=>");
+    separated && last.is_some_and(|token| token.is_word(text, "true"))
+}
