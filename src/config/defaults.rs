@@ -93,12 +93,6 @@ impl Default for Auth {
     }
 }
 
-impl Default for Admin {
-    fn default() -> Self {
-        Self { users: Vec::new() }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {

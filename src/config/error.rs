@@ -16,7 +16,7 @@ pub struct ConfigError {
     /// `proxy.toml:12:8`, `proxy.toml` or `environment variable PGHERD__POOL__SIZE`.
     pub(super) place: String,
     pub(super) problem: String,
-    pub(super) excerpt: Option<Excerpt>,
+    pub(super) excerpt: Option<Box<Excerpt>>,
     /// What is allowed, what was probably meant, what to do.
     pub(super) hints: Vec<String>,
 }
@@ -61,7 +61,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.problem)?;
         let width = self.excerpt.as_ref().map_or(1, |excerpt| excerpt.line.to_string().len());
-        if let Some(Excerpt { line, text, mark }) = &self.excerpt {
+        if let Some(Excerpt { line, text, mark }) = self.excerpt.as_deref() {
             write!(f, "\n {:width$} |\n {line} | {text}", "")?;
             if let Some((first, length)) = mark {
                 write!(f, "\n {:width$} | {:first$}{}", "", "", "^".repeat(*length))?;

@@ -138,7 +138,7 @@ pub struct User {
     pub password: Secret,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Admin {
     /// Users of `[[user]]` (or of the database) that may use the console.
     pub users: Vec<String>,

@@ -59,7 +59,7 @@ impl Source {
     fn error(&self, span: &Range<usize>, problem: impl Into<String>) -> ConfigError {
         let (line, column) = position(&self.text, span.start);
         let mut error = ConfigError::new(format!("{}:{line}:{column}", self.name), problem);
-        error.excerpt = excerpt(&self.text, span);
+        error.excerpt = excerpt(&self.text, span).map(Box::new);
         error
     }
 
