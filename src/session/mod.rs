@@ -165,7 +165,12 @@ impl Session {
             if !self.inbox.is_empty() {
                 let first = self.inbox.filled()[0];
                 if !self.splits() && !matches!(first, b'S' | b'X' | b'H') && !self.skipping {
-                    return Ok((None, None));
+                    // One node serves all: the first message is enough, but no client dribbles while it has a server.
+                    if self.first_message_is_here() {
+                        return Ok((None, None));
+                    }
+                    self.read_client().await?;
+                    continue;
                 }
                 match self.survey() {
                     Survey::Whole { class: None, ends: Ends::Flush { .. } } if first == b'H' => {
@@ -226,6 +231,16 @@ impl Session {
         survey::survey(inbox.filled(), class_of)
     }
 
+    /// All of the first message, or as much of it as a buffer takes.
+    fn first_message_is_here(&self) -> bool {
+        let have = self.inbox.filled();
+        match crate::wire::frame::header(have) {
+            Ok(Some(header)) => have.len() >= header.size.min(self.worker.buffers.size()),
+            Ok(None) => false,
+            Err(_) => true,
+        }
+    }
+
     /// Whether there is a choice of nodes.
     fn splits(&self) -> bool {
         self.renames && self.config.routing.split && !self.shared.topology.load().standbys.is_empty()
@@ -262,6 +277,10 @@ impl Session {
 
     /// Answers the request at the front with `error`; the session goes on behind it.
     async fn refuse(&mut self, error: PgError, ends: Option<Ends>) -> Result<(), Close> {
+        let ends = match (ends, self.survey()) {
+            (None, Survey::Whole { ends, .. }) => Some(ends),
+            (ends, _) => ends,
+        };
         if ends.is_none() {
             // Its end is not in the buffer: there is no telling where the next one begins.
             return Err(Close::Error(PgError { severity: "FATAL".into(), ..error }));
