@@ -35,6 +35,6 @@ lint: ## format, clippy, shell scripts; licences and bans too where cargo-deny i
 
 bench: ## the pure parts (criterion), then the peers' comparison into benches/README.md
 	@scripts/setup.sh compiler postgres peers
-	$(CARGO) bench --benches
 	$(CARGO) build --release --bin pgherd
+	$(CARGO) bench --bench pure
 	python3 benches/peers/run.py $(ARGS)
