@@ -107,6 +107,7 @@ impl Cluster {
         let site = &self.site;
         let pwfile = site.scratch_file("pwfile", site.passwords.superuser.expose())?;
         site.write(&site.passfile(), &setup::passfile(&site.passwords))?;
+        // Not synced: nobody needs what a power failure leaves of a cluster that was not yet ready.
         let mut initdb = site.command("initdb");
         initdb.args([
             "--username",
@@ -115,11 +116,9 @@ impl Cluster {
             "--encoding=UTF8",
             "--locale=C",
             "--no-instructions",
+            "--no-sync",
         ]);
         initdb.arg("--pwfile").arg(pwfile.path()).arg("--pgdata").arg(self.pg1.data_dir());
-        if !self.options.durable {
-            initdb.arg("--no-sync");
-        }
         site.run("initialise pg1", &mut initdb)?;
 
         let conf = self.pg1.data_dir().join("postgresql.conf");
@@ -146,11 +145,8 @@ impl Cluster {
             upstream.port(),
             standby.name()
         ));
-        backup.args(["--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream", "--pgdata"]);
+        backup.args(["--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream", "--no-sync", "--pgdata"]);
         backup.arg(standby.data_dir());
-        if !self.options.durable {
-            backup.arg("--no-sync");
-        }
         site.run(&format!("copy {} to {}", upstream.name(), standby.name()), &mut backup)?;
         self.first_start(standby)?;
         let streams = format!("SELECT state FROM pg_stat_replication WHERE application_name = '{}'", standby.name());

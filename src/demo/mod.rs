@@ -9,17 +9,26 @@ pub mod guard;
 pub mod node;
 pub mod postgres;
 pub mod proxy;
+pub mod sample;
 pub mod setup;
+mod show;
 pub mod site;
+pub mod table;
+pub mod talker;
+pub mod workload;
 
 pub use cluster::Cluster;
 pub use error::Error;
 pub use node::{Node, StopMode};
 pub use proxy::Proxy;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+
+/// A shell's code for a program that SIGINT ended.
+const INTERRUPTED: u8 = 130;
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -34,6 +43,21 @@ pub struct Options {
     pub duration: Option<Duration>,
 }
 
-pub fn run(_options: Options) -> ExitCode {
+/// Builds the cluster, shows it at work, and removes it. 0: all went well; 1: something did not, and it is said; 130: it
+/// was interrupted before it was due to end.
+pub fn run(options: Options) -> ExitCode {
+    let failure = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => match runtime.block_on(show::run(options)) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(failure) => failure,
+        },
+        Err(error) => show::Failure::Error(Error::io("start the runtime")(error)),
+    };
+    let text = match failure {
+        show::Failure::Interrupted => return ExitCode::from(INTERRUPTED),
+        show::Failure::Error(error) => error.to_string(),
+        show::Failure::Verdict(wrong) => format!("the demo did not go well:\n  {}", wrong.join("\n  ")),
+    };
+    let _ = writeln!(std::io::stderr(), "pgherd demo: {text}");
     ExitCode::FAILURE
 }

@@ -1,0 +1,323 @@
+//! The demo from the first line to the last: build, explain, watch, judge, remove.
+
+use std::io::{IsTerminal, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::cluster::{self, Cluster};
+use super::error::Error;
+use super::guard::Guard;
+use super::proxy::{Ports, Proxy, Ready};
+use super::sample::{Counts, Row, Sampler};
+use super::setup::{ADMIN, APP, MONITOR};
+use super::site::Site;
+use super::talker::Talker;
+use super::workload::{self, Tally, Workload};
+use super::{Options, table};
+
+/// How a demo that did not go well ended.
+#[derive(Debug)]
+pub enum Failure {
+    Error(Error),
+    /// What was expected of it and did not happen.
+    Verdict(Vec<String>),
+    /// By a signal, before it was due to end.
+    Interrupted,
+}
+
+const TICK: Duration = Duration::from_secs(1);
+/// For the proxy to finish; its clients are gone by then.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+pub async fn run(options: Options) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    if let Some(port) = options.port {
+        TcpListener::bind(("127.0.0.1", port)).map_err(Error::io(format!("listen on port {port}")))?;
+    }
+    let site = Site::prepare(options.dir.as_deref(), options.keep)?;
+    let dir = site.dir.clone();
+    let guard = Arc::clone(&site.guard);
+    let shown = stage(site, &guard, &options, &mut signals).await;
+    // Whatever happened: nothing is left running.
+    let ended = tokio::task::spawn_blocking(move || guard.end()).await;
+    ended.map_err(|error| Error::Refused(format!("the end was not reached: {error}")))?;
+    match options.keep {
+        false if dir.exists() && dir.read_dir().is_ok_and(|mut entries| entries.next().is_some()) => {
+            Err(Error::Refused(format!("{} could not be removed", dir.display())).into())
+        }
+        false => {
+            say(&format!("Stopped, and {} is removed.", dir.display()));
+            shown
+        }
+        true => shown,
+    }
+}
+
+async fn stage(site: Site, guard: &Arc<Guard>, options: &Options, signals: &mut Signals) -> Result<(), Failure> {
+    introduce(&site);
+    let wanted = options.clone();
+    let building = tokio::task::spawn_blocking(move || build(site, &wanted));
+    tokio::pin!(building);
+    let built = tokio::select! {
+        built = &mut building => built,
+        name = signals.next() => {
+            say(&format!("{name}: stopping"));
+            let guard = Arc::clone(guard);
+            let _ = tokio::task::spawn_blocking(move || guard.end()).await;
+            let _ = building.await;
+            return Err(Failure::Interrupted);
+        }
+    };
+    let (cluster, proxy) = built.map_err(|error| Error::Refused(format!("building it panicked: {error}")))??;
+    explain(&cluster, &proxy, options);
+    let shown = perform(&cluster, &proxy, options, signals).await;
+    if options.keep {
+        explain_restart(&cluster, &proxy);
+    }
+    // Both wait for processes: not on this thread, where the runtime lives.
+    let _ = tokio::task::spawn_blocking(move || drop((proxy, cluster))).await;
+    shown
+}
+
+fn build(site: Site, options: &Options) -> Result<(Cluster, Proxy), Error> {
+    let started = Instant::now();
+    let progress = |step: &str| say(&format!("  {:4.1} s  {step}", started.elapsed().as_secs_f64()));
+    let cluster_options = cluster::Options { keep: options.keep, ..cluster::Options::default() };
+    let cluster = Cluster::start_on(site, cluster_options, progress)?;
+    if options.workload {
+        cluster.pg1.psql_as(APP, APP, &workload::schema())?;
+        cluster.wait_caught_up()?;
+    }
+    let program = std::env::current_exe().map_err(Error::io("find the program's own path"))?;
+    let ports = Ports::free(options.port)?;
+    progress("proxy: pgherd run");
+    let proxy = Proxy::start(cluster.guard(), &program, cluster.dir(), "proxy", &cluster.proxy_config(ports), ports)?;
+    proxy.wait_ready(Ready::Standbys(2))?;
+    progress(&format!("proxy: knows the primary and both standbys, runs on port {}", proxy.port()));
+    Ok((cluster, proxy))
+}
+
+/// Until the time is over or a signal comes.
+async fn perform(cluster: &Cluster, proxy: &Proxy, options: &Options, signals: &mut Signals) -> Result<(), Failure> {
+    let mut sampler = sampler(cluster, proxy);
+    let before = sampler.counts().await;
+    let started = Instant::now();
+    let password = &cluster.passwords().app;
+    let workload =
+        options.workload.then(|| Workload::start(|| Talker::new("127.0.0.1", proxy.port(), APP, APP, Some(password))));
+    let mut screen = Screen::new();
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let interrupted = loop {
+        tokio::select! {
+            name = signals.next() => {
+                say(&format!("\n{name}: stopping"));
+                break true;
+            }
+            _ = ticks.tick() => {}
+        }
+        if let Some(status) = proxy.ended() {
+            let doing = "keep the proxy running; its log says".to_owned();
+            return Err(Error::Command { doing, status: status.to_string(), output: proxy.log_text() }.into());
+        }
+        let rows = sampler.rows().await;
+        screen.draw(started.elapsed(), &rows, workload.as_ref().map(Workload::tally));
+        if options.duration.is_some_and(|duration| started.elapsed() >= duration) {
+            break false;
+        }
+    };
+    let verdict = match workload {
+        Some(workload) => {
+            let tally = workload.stop().await;
+            // A server that ends reports its last counts: what is shown below is complete.
+            proxy.stop(STOP_PATIENCE)?;
+            judge(cluster, &tally, &before, &sampler.counts().await)
+        }
+        None => Vec::new(),
+    };
+    match verdict.is_empty() {
+        // Ctrl-C is how a demo without a time ends.
+        true if interrupted && options.duration.is_some() => Err(Failure::Interrupted),
+        true => Ok(()),
+        false => Err(Failure::Verdict(verdict)),
+    }
+}
+
+/// Who is asked: the console through the proxy, and each node itself as the monitor role.
+fn sampler(cluster: &Cluster, proxy: &Proxy) -> Sampler {
+    let passwords = cluster.passwords();
+    let console = Talker::new("127.0.0.1", proxy.port(), "pgherd", ADMIN, Some(&passwords.admin));
+    let nodes = cluster.nodes().map(|node| {
+        let talker = Talker::new(node.host(), node.port(), APP, MONITOR, Some(&passwords.monitor));
+        (node.name().to_owned(), talker)
+    });
+    Sampler::new(console, nodes.into())
+}
+
+/// Tells what was done where, and what is wrong with it.
+fn judge(cluster: &Cluster, tally: &Tally, before: &[Option<Counts>], after: &[Option<Counts>]) -> Vec<String> {
+    let (reads, writes, errors) = (tally.reads.load(Relaxed), tally.writes.load(Relaxed), tally.errors.load(Relaxed));
+    say(&format!("\nThrough the proxy: {reads} reads, {writes} writes, {errors} errors. By PostgreSQL's own count:"));
+    let mut wrong = Vec::new();
+    if errors > 0 {
+        wrong.push(format!("{errors} statements failed; the last: {}", tally.error_text()));
+    }
+    for (at, node) in cluster.nodes().into_iter().enumerate() {
+        let counts = |all: &[Option<Counts>]| all.get(at).copied().flatten();
+        let (Some(old), Some(new)) = (counts(before), counts(after)) else {
+            say(&format!("  {}  does not answer", node.name()));
+            wrong.push(format!("{} does not answer", node.name()));
+            continue;
+        };
+        let (reads, writes) = (new.reads.saturating_sub(old.reads), new.writes.saturating_sub(old.writes));
+        say(&format!("  {}  {reads:>7} reads  {writes:>7} writes", node.name()));
+        match at {
+            0 if writes == 0 => wrong.push(format!("no write was seen on {}", node.name())),
+            1.. if reads == 0 => wrong.push(format!("no read was seen on {}", node.name())),
+            _ => {}
+        }
+    }
+    wrong
+}
+
+fn introduce(site: &Site) {
+    let user = site.account.name().map(|name| format!(" as user {name}")).unwrap_or_default();
+    say(&format!(
+        "PostgreSQL {} from {}{user}, data in {}",
+        site.binaries.version,
+        site.binaries.dir().display(),
+        site.dir.display()
+    ));
+}
+
+fn explain(cluster: &Cluster, proxy: &Proxy, options: &Options) {
+    let dsn = |user: &str, database: &str| {
+        let password = cluster.passwords().of(user).map(|password| password.expose().to_owned()).unwrap_or_default();
+        format!("postgresql://{user}:{password}@127.0.0.1:{}/{database}", proxy.port())
+    };
+    let app = dsn(APP, APP);
+    let console = dsn(ADMIN, "pgherd");
+    let promote = as_account(cluster, &format!("promote -D {}", cluster.pg2.data_dir().display()));
+    let end = if options.keep { "stops everything" } else { "stops and removes everything" };
+    say(&format!(
+        "
+  DSN      {app}
+  psql     psql '{app}'
+  console  psql '{console}' -c 'SHOW NODES'
+  metrics  curl http://127.0.0.1:{}/metrics
+  try      {promote}
+  log      {}
+
+{}Ctrl-C {end}.
+",
+        proxy.http_port(),
+        proxy.log().display(),
+        match options.workload {
+            true => format!("{} clients send 80 % reads and 20 % writes through the proxy. ", workload::CLIENTS),
+            false => String::new(),
+        },
+    ));
+}
+
+fn explain_restart(cluster: &Cluster, proxy: &Proxy) {
+    say(&format!("\nThe data is kept in {}. To start it again:", cluster.dir().display()));
+    for node in cluster.nodes() {
+        let arguments = format!("start -D {} -l {}", node.data_dir().display(), node.log().display());
+        say(&format!("  {}", as_account(cluster, &arguments)));
+    }
+    let program = std::env::current_exe().unwrap_or_else(|_| Path::new("pgherd").to_owned());
+    say(&format!("  {} run --config {}", program.display(), proxy.config().display()));
+}
+
+/// A pg_ctl line to paste.
+fn as_account(cluster: &Cluster, arguments: &str) -> String {
+    let site = cluster.site();
+    let user = site.account.name().map(|name| format!("runuser -u {name} -- ")).unwrap_or_default();
+    format!("{user}{} {arguments}", site.binaries.path("pg_ctl").display())
+}
+
+/// To stdout; a reader that has gone is no reason to leave anything behind.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+/// Draws the table: over the last one on a terminal, below it elsewhere.
+struct Screen {
+    in_place: bool,
+    drawn: usize,
+}
+
+// === impl Signals ===
+
+impl Signals {
+    fn new() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(Error::io("listen to signals"));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.hangup.recv() => "SIGHUP",
+        }
+    }
+}
+
+// === impl Screen ===
+
+impl Screen {
+    fn new() -> Self {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Self { in_place: std::io::stdout().is_terminal() && !dumb, drawn: 0 }
+    }
+
+    fn draw(&mut self, elapsed: Duration, rows: &Result<Vec<Row>, String>, tally: Option<&Tally>) {
+        let mut lines = vec![table::HEADER.to_owned()];
+        match rows {
+            Ok(rows) => lines.extend(table::lines(rows)),
+            Err(error) => lines.push(table::clipped(&format!("the console does not answer: {error}"))),
+        }
+        lines.push(table::clipped(&format!("{:>4} s  {}", elapsed.as_secs(), tally.map_or(String::new(), footer))));
+        let mut text = String::new();
+        if self.in_place && self.drawn > 0 {
+            text += &format!("\x1b[{}A\x1b[J", self.drawn);
+        }
+        self.drawn = lines.len();
+        for line in lines {
+            text += &line;
+            text.push('\n');
+        }
+        let mut out = std::io::stdout();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+fn footer(tally: &Tally) -> String {
+    let (reads, writes, errors) = (tally.reads.load(Relaxed), tally.writes.load(Relaxed), tally.errors.load(Relaxed));
+    let last = if errors > 0 { format!(" ({})", tally.error_text()) } else { String::new() };
+    format!("through the proxy: {reads} reads, {writes} writes, {errors} errors{last}")
+}
+
+// === impl Failure ===
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Error(error)
+    }
+}
