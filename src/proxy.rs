@@ -34,7 +34,8 @@ pub fn run(config: Config, path: PathBuf) -> ExitCode {
 async fn supervise(config: Config, path: PathBuf) -> Result<(), String> {
     let mut signals = Signals::new().map_err(|error| format!("signals: {error}"))?;
     let addr = (config.listen.host, config.listen.port).into();
-    let listener = net::listen(addr, config.listen.backlog).map_err(|error| format!("can't listen on {addr}: {error}"))?;
+    let listener =
+        net::listen(addr, config.listen.backlog).map_err(|error| format!("can't listen on {addr}: {error}"))?;
     let local = listener.local_addr().map_err(|error| error.to_string())?;
     let listener = listener.into_std().map_err(|error| error.to_string())?;
     let http = match &config.http {
@@ -78,7 +79,11 @@ async fn drain(shared: &Shared, signals: &mut Signals, limit: Duration) {
             client.kick.set();
         }
         if started.elapsed() > limit {
-            tracing::warn!(clients = shared.clients.len(), ?limit, "clients did not finish in time (limits.drain_timeout)");
+            tracing::warn!(
+                clients = shared.clients.len(),
+                ?limit,
+                "clients did not finish in time (limits.drain_timeout)"
+            );
             return;
         }
         tokio::select! {

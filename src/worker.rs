@@ -70,7 +70,8 @@ impl Workers {
                 )
                 .into(),
             });
-            let worker = Worker { shared: Arc::clone(shared), cell, load: Arc::clone(&seats[index].load), stop: stop.clone() };
+            let worker =
+                Worker { shared: Arc::clone(shared), cell, load: Arc::clone(&seats[index].load), stop: stop.clone() };
             let acceptor = listener.take().map(|listener| (listener, seats.clone()));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let thread = thread::Builder::new().name(format!("worker-{index}")).stack_size(STACK_BYTES);
@@ -111,7 +112,9 @@ impl Worker {
     async fn run(mut self, mut inbox: Inbox, acceptor: Option<(std::net::TcpListener, Vec<Seat>)>) {
         if let Some((listener, seats)) = acceptor {
             match TcpListener::from_std(listener) {
-                Ok(listener) => drop(tokio::spawn(accept(listener, seats, Arc::clone(&self.shared), self.stop.clone()))),
+                Ok(listener) => {
+                    drop(tokio::spawn(accept(listener, seats, Arc::clone(&self.shared), self.stop.clone())))
+                }
                 Err(error) => tracing::error!(%error, "can't accept connections"),
             }
         }

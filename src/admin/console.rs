@@ -68,7 +68,11 @@ pub async fn serve_as(
     dialect: Dialect,
     shared: Arc<Shared>,
 ) -> io::Result<()> {
-    serve_from(stream, peer, user, dialect, source(shared)).await
+    let served = serve_from(stream, peer, user, dialect, source(Arc::clone(&shared))).await;
+    if served.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+        shared.counters.protocol_violations.add(1);
+    }
+    served
 }
 
 /// As [`serve_as`], with the data from elsewhere.

@@ -377,7 +377,10 @@ mod tests {
     #[test]
     fn literals_stay_out_of_the_log() {
         let cases = [
-            ("SELECT * FROM t2 WHERE a = 12 AND b = 'it''s' AND c = $1", "SELECT * FROM t2 WHERE a = ? AND b = ? AND c = $1"),
+            (
+                "SELECT * FROM t2 WHERE a = 12 AND b = 'it''s' AND c = $1",
+                "SELECT * FROM t2 WHERE a = ? AND b = ? AND c = $1",
+            ),
             (r"SELECT E'a\'b', 1.5e3", "SELECT E?, ?"),
             ("SELECT $$secret$$", "SELECT $…"),
         ];

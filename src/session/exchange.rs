@@ -307,8 +307,11 @@ impl Session {
         self.count_round(sent_at);
         if self.config.pool.mode == PoolMode::Statement && self.status != TxStatus::Idle {
             return Err(Close::Error(
-                PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "transaction blocks not allowed in statement pooling mode")
-                    .with_hint("pool.mode = \"transaction\" allows them."),
+                PgError::fatal(
+                    sqlstate::PROTOCOL_VIOLATION,
+                    "transaction blocks not allowed in statement pooling mode",
+                )
+                .with_hint("pool.mode = \"transaction\" allows them."),
             ));
         }
         Ok(())

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use super::effects::Traces;
 use super::names::Statement;
 use super::replies::{Awaited, Op, Reply, Undo};
-use super::effects::Traces;
 use super::survey::{Ends, Survey};
 use super::{Close, Session};
 use crate::client::registry::Pin;
@@ -392,9 +392,17 @@ impl Session {
         }
         match self.survey() {
             Survey::Whole { class: None, .. } => None,
-            Survey::Whole { class: Some(class), ends } if class.fits_standby() && ends != (Ends::Flush { executes: true }) => None,
-            Survey::Unfinished { at_least } if at_least <= self.largest_looked_into() => Some(Taken::NeedRoom(at_least)),
-            Survey::Whole { .. } | Survey::Unfinished { .. } | Survey::Opaque if self.request_open => Some(Taken::Switch),
+            Survey::Whole { class: Some(class), ends }
+                if class.fits_standby() && ends != (Ends::Flush { executes: true }) =>
+            {
+                None
+            }
+            Survey::Unfinished { at_least } if at_least <= self.largest_looked_into() => {
+                Some(Taken::NeedRoom(at_least))
+            }
+            Survey::Whole { .. } | Survey::Unfinished { .. } | Survey::Opaque if self.request_open => {
+                Some(Taken::Switch)
+            }
             Survey::Whole { .. } | Survey::Unfinished { .. } | Survey::Opaque => Some(Taken::Elsewhere),
         }
     }

@@ -57,7 +57,12 @@ impl Drop for Registered {
 }
 
 /// `None`: the connection is over (a cancel request, a port check, a refused client that has been told why).
-pub async fn login(shared: &Arc<Shared>, worker: &Arc<WorkerCell>, mut stream: Stream, peer: SocketAddr) -> Option<Login> {
+pub async fn login(
+    shared: &Arc<Shared>,
+    worker: &Arc<WorkerCell>,
+    mut stream: Stream,
+    peer: SocketAddr,
+) -> Option<Login> {
     let config = shared.config.latest();
     let limit = config.limits.login_timeout;
     let outcome = tokio::time::timeout(limit, attempt(shared, worker, &config, &mut stream, peer)).await;
@@ -121,12 +126,23 @@ async fn attempt(
     if is_console && !config.admin.users.contains(&startup.user) {
         shared.counters.logins_failed.add(1);
         return Err(Some(
-            PgError::fatal(sqlstate::INVALID_AUTHORIZATION, format!("user \"{}\" may not use the console", startup.user))
-                .with_hint("Users of the console are listed in admin.users."),
+            PgError::fatal(
+                sqlstate::INVALID_AUTHORIZATION,
+                format!("user \"{}\" may not use the console", startup.user),
+            )
+            .with_hint("Users of the console are listed in admin.users."),
         ));
     }
     let entry = register(shared, worker, stream, peer, &startup)?;
-    Ok(Some(Ready { config: Arc::clone(config), worker: Arc::clone(worker), entry, startup, settings, credential, is_console }))
+    Ok(Some(Ready {
+        config: Arc::clone(config),
+        worker: Arc::clone(worker),
+        entry,
+        startup,
+        settings,
+        credential,
+        is_console,
+    }))
 }
 
 /// Logged in; what is left happens without the login's time limit, since waiting for a server has its own.
@@ -258,7 +274,8 @@ async fn look_up(shared: &Shared, config: &Config, user: &str) -> Result<Verifie
     };
     let mut reason = "no node is up".to_owned();
     for node in nodes {
-        let pool = shared.pools.pool(&PoolKey { node, database: config.auth.database.as_str().into(), user: role.clone() });
+        let pool =
+            shared.pools.pool(&PoolKey { node, database: config.auth.database.as_str().into(), user: role.clone() });
         let mut checkout = match pool.checkout(usize::MAX).await {
             Ok(checkout) => checkout,
             Err(error) => {

@@ -307,7 +307,12 @@ impl Session {
                     }
                 }
                 Ok(_) => return Ok(()),
-                Err(_) => return Err(Close::Violation(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message length"))),
+                Err(_) => {
+                    return Err(Close::Violation(PgError::fatal(
+                        sqlstate::PROTOCOL_VIOLATION,
+                        "invalid message length",
+                    )));
+                }
             }
         }
     }
@@ -315,9 +320,9 @@ impl Session {
     async fn say_goodbye(&mut self, close: Close) {
         let error = match close {
             Close::ByClient | Close::ServerGone => None,
-            Close::Kicked => Some(
-                PgError::fatal(sqlstate::ADMIN_SHUTDOWN, "terminating connection due to administrator command"),
-            ),
+            Close::Kicked => {
+                Some(PgError::fatal(sqlstate::ADMIN_SHUTDOWN, "terminating connection due to administrator command"))
+            }
             Close::Error(error) => Some(error),
             Close::Violation(error) => {
                 self.shared.counters.protocol_violations.add(1);
@@ -368,7 +373,11 @@ impl Session {
 }
 
 /// One read into what room `buffer` has.
-fn poll_fill(stream: &mut Stream, buffer: &mut Buffer, cx: &mut std::task::Context<'_>) -> Poll<std::io::Result<usize>> {
+fn poll_fill(
+    stream: &mut Stream,
+    buffer: &mut Buffer,
+    cx: &mut std::task::Context<'_>,
+) -> Poll<std::io::Result<usize>> {
     let mut room = ReadBuf::new(buffer.room());
     std::task::ready!(Pinned::new(stream).poll_read(cx, &mut room))?;
     let count = room.filled().len();

@@ -45,11 +45,17 @@ pub enum Reply {
 pub enum Undo {
     Nothing,
     /// The server does not have the statement, the client's name (if any) is free again.
-    Parse { client: Option<Box<[u8]>>, server: StatementId },
+    Parse {
+        client: Option<Box<[u8]>>,
+        server: StatementId,
+    },
     /// A client's name was made known to the server as it is.
     ParseUnnamed,
     /// The client's statement was not closed.
-    Close { name: Box<[u8]>, statement: Arc<Statement> },
+    Close {
+        name: Box<[u8]>,
+        statement: Arc<Statement>,
+    },
 }
 
 /// Ended by a ReadyForQuery.
@@ -166,8 +172,8 @@ impl Replies {
             };
             let have = buffer.end - buffer.start;
             let awaited = self.awaited.front().map(|w| w.awaited);
-            let swallow = awaited == Some(Awaited::Injected)
-                || (header.tag == b'Z' && awaited == Some(Awaited::OwnSync));
+            let swallow =
+                awaited == Some(Awaited::Injected) || (header.tag == b'Z' && awaited == Some(Awaited::OwnSync));
             if looks_into(header.tag) && header.size <= LOOK_INTO {
                 if have < header.size {
                     return Walked::NeedMore;

@@ -26,9 +26,13 @@ pub enum Survey {
 pub enum Ends {
     Query,
     /// `empty`: nothing comes before it.
-    Sync { empty: bool },
+    Sync {
+        empty: bool,
+    },
     /// Flush: the implicit transaction stays open. `executes`: something in it is run.
-    Flush { executes: bool },
+    Flush {
+        executes: bool,
+    },
     Terminate,
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the tests wait for processes in threads of their own")]
 #![allow(clippy::print_stderr, reason = "what a failed test needs to be understood")]
 
+mod admin;
 mod cluster;
 mod harness;
 mod monitor;
