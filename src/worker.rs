@@ -63,12 +63,8 @@ impl Workers {
             let cell = Arc::new(WorkerCell {
                 index,
                 buffers: Buffers::new(config.limits.buffer_bytes),
-                classes: Cache::new(
-                    config.routing.cache_entries,
-                    config.routing.max_classified_bytes,
-                    shared.seed,
-                )
-                .into(),
+                classes: Cache::new(config.routing.cache_entries, config.routing.max_classified_bytes, shared.seed)
+                    .into(),
             });
             let worker =
                 Worker { shared: Arc::clone(shared), cell, load: Arc::clone(&seats[index].load), stop: stop.clone() };

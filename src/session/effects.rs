@@ -212,7 +212,7 @@ impl Session {
                 if evicted.is_some() {
                     self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::Nothing });
                 }
-                let undo = Undo::Parse { client: None, server: statement.id };
+                let undo = Undo::Parse { client: None, server: Some(statement.id) };
                 self.replies.await_op(Op { reply: Reply::Swallow, undo });
                 number
             }

@@ -96,13 +96,11 @@ impl Session {
                 if ex.server.is_none() {
                     return Poll::Ready(Ok(Ended::Released));
                 }
-                if self.is_free() {
-                    if self.entry.lock_cancel().in_flight > 0 {
-                        return Poll::Ready(Ok(Ended::CancelInFlight));
-                    }
-                    if self.entry.kick.is_set(cx) && self.status == TxStatus::Idle {
-                        return Poll::Ready(Err(Close::Kicked));
-                    }
+                if self.is_free() && self.entry.lock_cancel().in_flight > 0 {
+                    return Poll::Ready(Ok(Ended::CancelInFlight));
+                }
+                if self.is_quiet() && self.status == TxStatus::Idle && self.entry.kick.is_set(cx) {
+                    return Poll::Ready(Err(Close::Kicked));
                 }
                 moved |= self.poll_from_server(ex, cx)?.is_ready();
             }
@@ -345,7 +343,9 @@ impl Session {
                 self.names.drop_unnamed();
             }
             Undo::Parse { client, server: id } => {
-                server.prepared.remove(id);
+                if let Some(id) = id {
+                    server.prepared.remove(id);
+                }
                 if let Some(name) = client {
                     self.names.remove(&name);
                 }

@@ -208,7 +208,7 @@ impl Session {
         if server.prepared.touch(statement.id).is_some() {
             // The server has it: a Close of a name nobody has gives a reply at the right place.
             self.outbox.push_own(|out| frontend::push_close_statement(out, b"pgherd.none"));
-            let undo = Undo::Nothing;
+            let undo = Undo::Parse { client: Some(name.clone()), server: None };
             self.replies.await_op(Op { reply: Reply::AsParseComplete, undo });
         } else {
             self.prepare(server, &statement, Reply::Forward, Some(name.clone()));
@@ -314,7 +314,7 @@ impl Session {
                 out.extend_from_slice(&statement.tail);
             });
         });
-        self.replies.await_op(Op { reply, undo: Undo::Parse { client, server: statement.id } });
+        self.replies.await_op(Op { reply, undo: Undo::Parse { client, server: Some(statement.id) } });
         self.cell().server_parses.add(1);
         number
     }

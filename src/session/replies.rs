@@ -47,9 +47,9 @@ pub enum Undo {
     /// The server does not have the statement, the client's name (if any) is free again.
     Parse {
         client: Option<Box<[u8]>>,
-        server: StatementId,
+        server: Option<StatementId>,
     },
-    /// A client's name was made known to the server as it is.
+    /// Neither has the unnamed statement.
     ParseUnnamed,
     /// The client's statement was not closed.
     Close {

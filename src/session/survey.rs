@@ -166,7 +166,10 @@ mod tests {
 
     #[test]
     fn what_has_no_class_is_still_whole() {
-        assert_eq!(look(|out| out.extend_from_slice(SYNC)), Survey::Whole { class: None, ends: Ends::Sync { empty: true } });
+        assert_eq!(
+            look(|out| out.extend_from_slice(SYNC)),
+            Survey::Whole { class: None, ends: Ends::Sync { empty: true } }
+        );
         assert_eq!(
             look(|out| {
                 push_close_statement(out, b"s");
@@ -174,7 +177,10 @@ mod tests {
             }),
             Survey::Whole { class: None, ends: Ends::Sync { empty: false } }
         );
-        assert_eq!(look(|out| out.extend_from_slice(b"X\0\0\0\x04")), Survey::Whole { class: None, ends: Ends::Terminate });
+        assert_eq!(
+            look(|out| out.extend_from_slice(b"X\0\0\0\x04")),
+            Survey::Whole { class: None, ends: Ends::Terminate }
+        );
     }
 
     #[test]
