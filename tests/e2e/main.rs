@@ -6,4 +6,5 @@
 mod admin;
 mod cluster;
 mod harness;
+mod login;
 mod monitor;
