@@ -14,7 +14,7 @@ use crate::wire::error::{PgError, sqlstate};
 use crate::wire::startup::{Answered, Malformed, Packet, Startup};
 
 /// How a connection begins.
-#[derive(Debug, PartialEq)]
+#[derive(PartialEq)]
 pub enum Hello {
     Startup(Startup),
     /// To be closed without an answer, whatever becomes of it.
@@ -117,6 +117,19 @@ async fn has_early_data<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<bool
         })
     })
     .await
+}
+
+// === impl Hello ===
+
+impl fmt::Debug for Hello {
+    /// Without the key: who knows it can stop what others run.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Hello::Startup(startup) => write!(f, "{startup:?}"),
+            Hello::Cancel { process_id, .. } => write!(f, "Cancel({process_id}, ********)"),
+            Hello::Gone => f.write_str("Gone"),
+        }
+    }
 }
 
 // === impl Refusal ===

@@ -31,7 +31,6 @@ pub struct Login<'a> {
 }
 
 /// A server that is logged in and idle (ReadyForQuery `I` was read; nothing is left unread).
-#[derive(Debug)]
 pub struct LoggedIn {
     pub stream: Stream,
     /// ParameterStatus as (name, value), in the order they came.
@@ -264,6 +263,15 @@ fn cstr(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 1);
     startup::put_cstr(&mut out, text);
     out
+}
+
+// === impl LoggedIn ===
+
+impl fmt::Debug for LoggedIn {
+    /// Without the cancel key: who knows it can stop what others run here.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LoggedIn(process {}, {:?})", self.process_id, self.parameters)
+    }
 }
 
 // === impl ConnectError ===

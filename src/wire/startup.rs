@@ -25,7 +25,7 @@ pub struct Answered {
     pub gss: bool,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(PartialEq)]
 pub enum Packet {
     SslRequest,
     GssRequest,
@@ -227,7 +227,7 @@ impl From<PgError> for Malformed {
 
 // === encoding ===
 
-/// Appends a StartupMessage of protocol 3.0. Names and values must not hold a NUL byte.
+/// Appends a StartupMessage of protocol 3.0.
 pub fn encode_startup<'a>(out: &mut Vec<u8>, parameters: impl IntoIterator<Item = (&'a str, &'a str)>) {
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
@@ -241,7 +241,8 @@ pub fn encode_startup<'a>(out: &mut Vec<u8>, parameters: impl IntoIterator<Item 
     out[at..at + 4].copy_from_slice(&length.to_be_bytes());
 }
 
+/// Without its NUL bytes, which would end it early.
 pub fn put_cstr(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(text.as_bytes());
+    out.extend(text.bytes().filter(|b| *b != 0));
     out.push(0);
 }
