@@ -69,9 +69,10 @@ async fn counters_of_console_and_metrics_are_those_of_the_load() {
         lines.collect::<Vec<_>>()
     };
     let value = |line: &String| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
-    eventually("the metrics of all queries", || {
+    let lines = eventually("the metrics of all queries", || {
         Some(queries()).filter(|lines| lines.iter().map(value).sum::<u64>() == 30)
     });
+    assert!(lines.iter().all(|line| line.contains("role=\"standby\"") || value(line) == 0), "{lines:?}");
     let (_, text) = proxy.process.http_get("/metrics").unwrap();
     let count = text.lines().filter(|line| line.starts_with("pgherd_server_seconds_count{"));
     assert_eq!(count.map(|line| value(&line.to_owned())).sum::<u64>(), 30);
@@ -91,6 +92,7 @@ async fn the_pgbouncer_database_has_one_pool_per_database_and_user() {
     let bouncer = keys(proxy.psql_as("pgbouncer", "admin", "SHOW POOLS"));
     assert_eq!(bouncer.len(), bouncer.iter().collect::<BTreeSet<_>>().len(), "{bouncer:?}");
     assert!(keys(proxy.console("SHOW POOLS")).len() > bouncer.len());
+    assert!(proxy.console("SHOW CLIENTS").contains("|temporary table|primary|pg1"));
 }
 
 #[tokio::test]

@@ -247,7 +247,7 @@ fn check_histograms(metrics: &Metrics) {
             series.entry(head.to_owned()).or_default().push((bound, *value));
         }
     }
-    assert!(series.len() % 3 == 0);
+    assert!(series.len().is_multiple_of(3));
     for (head, mut buckets) in series {
         buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
         assert!(buckets.is_sorted_by(|a, b| a.1 <= b.1), "{head}: {buckets:?}");
