@@ -18,6 +18,7 @@ pub async fn run(pools: &Pools) {
             sweep(&pool, Instant::now());
             fill(&pool).await;
         }
+        pools.forget_unproven();
     }
 }
 

@@ -5,7 +5,7 @@ pub mod janitor;
 pub mod queue;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -59,6 +59,8 @@ pub struct Pool {
     /// One per worker.
     pub counters: Vec<PoolCounters>,
     credential: Mutex<Credential>,
+    /// A login has succeeded once: the database and the user are real.
+    proven: AtomicBool,
     servers: Arc<Servers>,
 }
 
@@ -124,10 +126,19 @@ impl Pools {
             slot,
             counters: (0..self.workers).map(|_| PoolCounters::default()).collect(),
             credential: Mutex::new(credential),
+            proven: AtomicBool::new(false),
             servers: Arc::clone(&self.servers),
         });
         pools.insert(key.clone(), Arc::clone(&pool));
         pool
+    }
+
+    /// Forgets pools that nobody uses and that never had a server: whoever may connect can name any database.
+    fn forget_unproven(&self) {
+        lock(&self.pools).retain(|_, pool| {
+            let unused = Arc::strong_count(pool) == 1 && !pool.proven.load(Relaxed);
+            !(unused && pool.lock().remove_pool(pool.slot))
+        });
     }
 
     pub fn node(&self, id: NodeId) -> &Arc<NodePools> {
@@ -230,6 +241,7 @@ impl Pool {
         let addr = logged_in.stream.peer_addr().map_err(ConnectError::Io)?;
         let local_addr = logged_in.stream.local_addr().map_err(ConnectError::Io)?;
         self.servers.connected.add(1);
+        self.proven.store(true, Relaxed);
         let entry = Arc::new(ServerEntry {
             id: self.servers.last_id.fetch_add(1, Relaxed) + 1,
             node: self.key.node,

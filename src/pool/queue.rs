@@ -40,6 +40,8 @@ pub struct Queue<S, W> {
     /// Open or being opened, over all pools.
     servers: usize,
     pools: Vec<PoolState<S, W>>,
+    /// Slots of removed pools.
+    vacant: Vec<Slot>,
     next_ticket: u64,
 }
 
@@ -80,19 +82,27 @@ pub struct Counts {
 
 impl<S, W: Waiter<S>> Queue<S, W> {
     pub fn new(max_servers: usize) -> Self {
-        Self { max_servers, servers: 0, pools: Vec::new(), next_ticket: 0 }
+        Self { max_servers, servers: 0, pools: Vec::new(), vacant: Vec::new(), next_ticket: 0 }
     }
 
     pub fn add_pool(&mut self, size: usize, max_waiting: usize) -> Slot {
-        self.pools.push(PoolState {
-            size,
-            max_waiting,
-            idle: Vec::new(),
-            lent: 0,
-            connecting: 0,
-            waiters: VecDeque::new(),
-        });
+        let pool = PoolState { size, max_waiting, idle: Vec::new(), lent: 0, connecting: 0, waiters: VecDeque::new() };
+        if let Some(slot) = self.vacant.pop() {
+            self.pools[slot.0] = pool;
+            return slot;
+        }
+        self.pools.push(pool);
         Slot(self.pools.len() - 1)
+    }
+
+    /// Forgets a pool that has nothing; its slot is another's afterwards. Whether it had nothing.
+    pub fn remove_pool(&mut self, slot: Slot) -> bool {
+        let pool = &self.pools[slot.0];
+        let empty = pool.open() == 0 && pool.waiters.is_empty() && !self.vacant.contains(&slot);
+        if empty {
+            self.vacant.push(slot);
+        }
+        empty
     }
 
     /// The newest idle server (of `worker`, if one is), or room to open one.
@@ -406,6 +416,17 @@ mod tests {
         }
         assert_eq!(w.queue.ask(Slot(0), 0), Ask::Granted(Grant::Server(2)));
         assert_eq!(w.queue.ask(Slot(0), 0), Ask::Granted(Grant::Server(3)));
+    }
+
+    #[test]
+    fn the_slot_of_an_empty_pool_is_used_again() {
+        let mut w = world(10, &[1, 1]);
+        w.open(0);
+        assert!(!w.queue.remove_pool(Slot(0)));
+        assert!(w.queue.remove_pool(Slot(1)));
+        assert!(!w.queue.remove_pool(Slot(1)));
+        assert_eq!(w.queue.add_pool(1, 1), Slot(1));
+        assert_eq!(w.queue.add_pool(1, 1), Slot(2));
     }
 
     #[test]
