@@ -100,9 +100,6 @@ pub struct ProcessCounters {
     pub cancels: SharedCounter,
     pub cancels_unknown: SharedCounter,
     pub wait_timeouts: SharedCounter,
-    pub servers_connected: SharedCounter,
-    pub servers_closed: SharedCounter,
-    pub server_connect_failures: SharedCounter,
     /// Servers thrown away because their state was not known to be clean.
     pub servers_discarded: SharedCounter,
     pub slow_statements: SharedCounter,
@@ -281,7 +278,7 @@ impl Averages {
 
 impl ProcessCounters {
     /// Name, meaning and value of each, as the metrics name them.
-    pub fn list(&self) -> [(&'static str, &'static str, u64); 13] {
+    pub fn list(&self) -> [(&'static str, &'static str, u64); 10] {
         [
             ("pgherd_clients_accepted_total", "Connections accepted on the client port.", self.clients_accepted.get()),
             ("pgherd_clients_refused_total", "Connections refused by a limit.", self.clients_refused.get()),
@@ -299,13 +296,6 @@ impl ProcessCounters {
             ("pgherd_cancels_total", "Cancel requests that named a client.", self.cancels.get()),
             ("pgherd_cancels_unknown_total", "Cancel requests that named no client.", self.cancels_unknown.get()),
             ("pgherd_wait_timeouts_total", "Clients that waited too long for a server.", self.wait_timeouts.get()),
-            ("pgherd_servers_connected_total", "Server connections opened.", self.servers_connected.get()),
-            ("pgherd_servers_closed_total", "Server connections closed.", self.servers_closed.get()),
-            (
-                "pgherd_server_connect_failures_total",
-                "Server connections that failed to open.",
-                self.server_connect_failures.get(),
-            ),
             (
                 "pgherd_servers_discarded_total",
                 "Server connections closed because their state was not known to be clean.",

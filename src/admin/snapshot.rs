@@ -28,7 +28,7 @@ pub struct Snapshot {
     pub clients: Vec<Arc<ClientEntry>>,
     /// Per database, of the last full minute.
     pub averages: BTreeMap<Arc<str>, PoolTotals>,
-    /// `ProcessCounters::list`.
+    /// Name, meaning and value of what is counted once for the process.
     pub process: Vec<(&'static str, &'static str, u64)>,
     /// Of the process, if the system tells.
     pub resident_bytes: Option<u64>,
@@ -50,6 +50,10 @@ impl Snapshot {
     pub fn take(shared: &Shared) -> Self {
         let mut counted = Vec::new();
         shared.pools.for_each_counters(&mut |key, workers| counted.push(Counted::sum(key, workers)));
+        let (connected, failed) = shared.pools.logins();
+        let mut process = Vec::from(shared.counters.list());
+        process.push(("pgherd_servers_connected_total", "Logins to nodes that were done.", connected));
+        process.push(("pgherd_server_connect_failures_total", "Logins to nodes that failed.", failed));
         Self {
             now: Instant::now(),
             started_at: shared.started_at,
@@ -61,7 +65,7 @@ impl Snapshot {
             servers: shared.pools.servers(),
             clients: shared.clients.all(),
             averages: shared.counters.averages.latest(),
-            process: shared.counters.list().into(),
+            process,
             resident_bytes: resident_bytes(),
         }
     }

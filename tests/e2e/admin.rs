@@ -76,6 +76,8 @@ async fn counters_of_console_and_metrics_are_those_of_the_load() {
     let (_, text) = proxy.process.http_get("/metrics").unwrap();
     let count = text.lines().filter(|line| line.starts_with("pgherd_server_seconds_count{"));
     assert_eq!(count.map(|line| value(&line.to_owned())).sum::<u64>(), 30);
+    let connected = text.lines().find(|line| line.starts_with("pgherd_servers_connected_total ")).unwrap();
+    assert!(value(&connected.to_owned()) >= 2, "{connected}");
 }
 
 #[tokio::test]

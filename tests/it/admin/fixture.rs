@@ -57,7 +57,7 @@ pub fn snapshot() -> Snapshot {
         servers: vec![Arc::new(server(7, busy.id))],
         clients: clients.all(),
         averages: BTreeMap::from([(Arc::from("shop"), PoolTotals { queries: 5, ..PoolTotals::default() })]),
-        process: ProcessCounters::default().list().into(),
+        process: process(),
         resident_bytes: Some(12 << 20),
     }
 }
@@ -145,4 +145,11 @@ fn server(id: u64, client_id: u64) -> ServerEntry {
     };
     entry.set_state(ServerState::Active);
     entry
+}
+
+fn process() -> Vec<(&'static str, &'static str, u64)> {
+    let mut process = Vec::from(ProcessCounters::default().list());
+    process.push(("pgherd_servers_connected_total", "Done.", 12));
+    process.push(("pgherd_server_connect_failures_total", "Failed.", 1));
+    process
 }
