@@ -48,10 +48,11 @@ pub fn skeleton(text: &[u8], out: &mut Vec<u8>) -> bool {
             TokenKind::Word | TokenKind::Quoted | TokenKind::Operator | TokenKind::Symbol => out.extend_from_slice(raw),
             TokenKind::Number => out.push(1),
             TokenKind::Param => out.push(2),
-            TokenKind::String => out.push(if raw.contains(&b'\\') { 4 } else { 3 }),
-            TokenKind::EscapeString => out.push(5),
-            TokenKind::DollarString => out.push(6),
-            TokenKind::BitString if !raw.contains(&b'\\') => out.push(7),
+            TokenKind::DollarString => out.push(3),
+            TokenKind::BitString if !raw.contains(&b'\\') => out.push(4),
+            // strings that the parser may read otherwise than we do keep apart from plain ones
+            TokenKind::String => out.push(0x10 | oddness(raw)),
+            TokenKind::EscapeString => out.push(0x14 | oddness(raw)),
             TokenKind::BitString | TokenKind::UnicodeString | TokenKind::UnicodeQuoted | TokenKind::Bad => {
                 return false;
             }
@@ -59,6 +60,11 @@ pub fn skeleton(text: &[u8], out: &mut Vec<u8>) -> bool {
         out.push(0);
     }
     true
+}
+
+/// A backslash (1), more than one line (2).
+fn oddness(string: &[u8]) -> u8 {
+    u8::from(string.contains(&b'\\')) | u8::from(string.iter().any(|b| matches!(b, b'\n' | b'\r'))) << 1
 }
 
 // === impl Hashing ===
@@ -140,7 +146,7 @@ mod tests {
     #[test]
     fn literals_comments_and_space_are_left_out() {
         same("select a from t where b = 1", "select a from t -- x\n where b=27.5e3;", true);
-        same("select 'a', $$b$$, E'\\n', X'1F', $1", "select 'it''s', $x$c$x$, E'', B'1', $2", true);
+        same("select 'a', $$b$$, E'\\n', X'1F', $1", "select 'it''s', $x$c$x$, E'\\t', B'1', $2", true);
         same("select /* trace=1 */ a", "select /* trace=2 */ a", true);
         same("select interval '1 day' limit 5", "select interval '2 days' limit 6", true);
         same("select -1", "select - 2", true);
@@ -154,6 +160,7 @@ mod tests {
         same("select a b", "select ab", false);
         same("select 1", "select '1'", false);
         same("select '\\'", "select 'a'", false);
+        same("select 'a'\n'b'", "select 'a'", false);
         same("select 1 + 1", "select 1 - 1", false);
         same("select a from t", "select a from t for update", false);
         same("values (1)", "values (1, 2)", false);

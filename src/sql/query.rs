@@ -275,7 +275,7 @@ fn is_listed(expr: &Expr) -> bool {
     )
 }
 
-/// (schema, name) as PostgreSQL folds them. `None`: more than two parts, or no plain names.
+/// (schema, name) as PostgreSQL folds them; a database before them is dropped. `None`: no plain names.
 fn folded(name: &ObjectName) -> Option<(Option<String>, String)> {
     let fold = |ident: &Ident| match ident.quote_style {
         Some(_) => ident.value.clone(),
@@ -285,6 +285,7 @@ fn folded(name: &ObjectName) -> Option<(Option<String>, String)> {
     match name.0.len() {
         1 => Some((None, part(0)?)),
         2 => Some((Some(part(0)?), part(1)?)),
+        3 => Some((Some(part(1)?), part(2)?)),
         _ => None,
     }
 }

@@ -3,7 +3,9 @@
 mod admin;
 mod architecture;
 mod auth;
+mod classify;
 mod config;
 mod docker;
 mod failover;
+mod route;
 mod startup;
