@@ -64,6 +64,12 @@ impl Cluster {
                 standby.port()
             ));
         }
+        if cluster.options.durable {
+            cluster
+                .nodes()
+                .into_iter()
+                .try_for_each(|node| node.reconfigure(&cluster.conf(node, node.port(), true)))?;
+        }
         Ok(cluster)
     }
 
@@ -153,10 +159,21 @@ impl Cluster {
         upstream.wait_for(&streams, "streaming")
     }
 
+    /// Not durable yet: the checkpoints of the base backups would sync hundreds of files for nothing.
     fn first_start(&self, node: &Node) -> Result<(), Error> {
+        node.first_start(|port| self.conf(node, port, false))
+    }
+
+    fn conf(&self, node: &Node, port: u16, durable: bool) -> String {
         let sockets = Some(self.site.dir.as_path()).filter(|dir| dir.as_os_str().len() <= LONGEST_SOCKET_DIR);
-        let options = &self.options;
-        node.first_start(|port| setup::conf(node.name(), port, sockets, options.durable, &options.settings))
+        let mut conf = setup::conf(node.name(), port, sockets, &self.options.settings);
+        if !durable {
+            conf += setup::NOT_DURABLE;
+        }
+        if !self.options.durable {
+            conf += setup::NOTHING_OUTSIDE;
+        }
+        conf
     }
 }
 

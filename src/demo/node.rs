@@ -212,6 +212,12 @@ impl Node {
         }
     }
 
+    /// Other settings, of those that need no restart.
+    pub(super) fn reconfigure(&self, conf: &str) -> Result<(), Error> {
+        self.site.write(&self.data_dir.join(setup::CONF_FILE), conf)?;
+        self.pid().map_or(Ok(()), |pid| kill("HUP", &[pid]))
+    }
+
     /// When all is over: collects what the guard has ended, so that no zombie stays.
     pub(super) fn reap(&self) {
         if let Some(mut child) = self.process().take() {

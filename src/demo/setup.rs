@@ -16,8 +16,13 @@ pub const ADMIN: &str = "admin";
 /// Included by each node's postgresql.conf, after which it may change.
 pub const CONF_FILE: &str = "pgherd-demo.conf";
 
+/// Quicker. `full_page_writes` stays on: a base backup of a standby wants it.
+pub const NOT_DURABLE: &str = "fsync = off\n";
+/// A node killed with -9 and never started again would leave its segments in /dev/shm.
+pub const NOTHING_OUTSIDE: &str = "dynamic_shared_memory_type = mmap\n";
+
 /// `sockets`: none if the path would be too long for a Unix socket.
-pub fn conf(name: &str, port: u16, sockets: Option<&Path>, durable: bool, more: &[String]) -> String {
+pub fn conf(name: &str, port: u16, sockets: Option<&Path>, more: &[String]) -> String {
     let sockets = sockets.map(|dir| dir.display().to_string().replace('\'', "''")).unwrap_or_default();
     let mut conf = format!(
         "\
@@ -38,11 +43,6 @@ wal_receiver_status_interval = '1s'
 log_line_prefix = '%m [%p] %q%a %u@%d '
 "
     );
-    if !durable {
-        conf += "fsync = off\n"; // full_page_writes stays on: a base backup of a standby wants it
-        // A node killed with -9 and never started again would leave its segments in /dev/shm.
-        conf += "dynamic_shared_memory_type = mmap\n";
-    }
     for line in more {
         conf += line;
         conf.push('\n');
