@@ -96,10 +96,17 @@ fn respond(method: &Method, path: &str, metrics: &Metrics, source: &Source) -> R
     match path {
         "/metrics" => typed(StatusCode::OK, METRICS_TYPE, lock(metrics).render()),
         "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" => match readiness(&source().topology) {
-            Ok(primary) => text(StatusCode::OK, format!("ok: {primary} is the primary\n")),
-            Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
-        },
+        "/readyz" => {
+            let snapshot = source();
+            let topology = &snapshot.topology;
+            let standbys = topology.standbys.len();
+            match readiness(topology) {
+                Ok(primary) => {
+                    text(StatusCode::OK, format!("ok: {primary} is the primary; fit standbys: {standbys}\n"))
+                }
+                Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
+            }
+        }
         _ => text(StatusCode::OK, index()),
     }
 }

@@ -170,11 +170,10 @@ impl Proxy {
     fn is_ready(&self, ready: Ready) -> bool {
         match ready {
             Ready::Listens => TcpStream::connect(("127.0.0.1", self.ports.clients)).is_ok(),
-            Ready::Primary => matches!(self.http_get("/readyz"), Ok((200, _))) && self.is_ready(Ready::Listens),
+            Ready::Primary => matches!(self.http_get("/readyz"), Ok((200, _))),
             Ready::Standbys(count) => {
-                let wanted = format!("pgherd_read_nodes {count}");
-                let metrics = self.http_get("/metrics").map(|(_, body)| body).unwrap_or_default();
-                metrics.lines().any(|line| line == wanted) && self.is_ready(Ready::Primary)
+                let wanted = format!("fit standbys: {count}");
+                self.http_get("/readyz").is_ok_and(|(status, body)| status == 200 && body.trim_end().ends_with(&wanted))
             }
         }
     }

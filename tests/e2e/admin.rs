@@ -112,7 +112,10 @@ async fn only_admins_get_in() {
 fn health_and_readiness_are_told() {
     let proxy = Proxy::start(shared(), "");
     assert_eq!(proxy.process.http_get("/healthz").unwrap(), (200, "ok\n".to_owned()));
-    assert_eq!(proxy.process.http_get("/readyz").unwrap(), (200, "ok: pg1 is the primary\n".to_owned()));
+    assert_eq!(
+        proxy.process.http_get("/readyz").unwrap(),
+        (200, "ok: pg1 is the primary; fit standbys: 2\n".to_owned())
+    );
 }
 
 async fn sv_active(console: &tokio_postgres::Client) -> i32 {

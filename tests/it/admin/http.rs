@@ -19,7 +19,7 @@ async fn each_path_answers_as_documented() {
     let address = serve(snapshot).await;
     let cases = [
         ("GET", "/healthz", 200, "ok\n"),
-        ("GET", "/readyz", 200, "ok: pg1 is the primary\n"),
+        ("GET", "/readyz", 200, "ok: pg1 is the primary; fit standbys: "),
         ("GET", "/readyz?verbose=1", 200, "pg1"),
         ("HEAD", "/healthz", 200, ""),
         ("GET", "/", 200, "/metrics"),
