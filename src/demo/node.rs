@@ -142,6 +142,8 @@ impl Node {
         }
         let log = File::options().append(true).create(true).open(&self.log).map_err(Error::at("open", &self.log))?;
         let log_from = log.metadata().map_or(0, |metadata| metadata.len());
+        // Whoever keeps the data starts it again as this account.
+        self.site.account.give(&self.log)?;
         let errors = log.try_clone().map_err(Error::at("open", &self.log))?;
         let mut command = self.site.command("postgres");
         command.arg("-D").arg(&self.data_dir).stdout(log).stderr(errors);

@@ -5,6 +5,7 @@
 
 mod admin;
 mod cluster;
+mod demo;
 mod harness;
 mod login;
 mod monitor;
