@@ -6,7 +6,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 use pgherd::cluster::{NodeId, Topology};
 use pgherd::config::Config;
-use pgherd::route::route;
+use pgherd::route::{Turn, route};
 use pgherd::server::prepared::{Prepared, StatementId};
 use pgherd::sql::Cache;
 use pgherd::wire::frame;
@@ -40,11 +40,11 @@ fn walk_headers(criterion: &mut Criterion) {
 fn classify(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sql");
     group.bench_function("the same text again", |bencher| {
-        let mut cache = Cache::new(4096, 1);
+        let mut cache = Cache::new(4096, 32 * 1024, 1);
         bencher.iter(|| cache.classify(black_box(PGBENCH_SELECT)));
     });
     group.bench_function("another literal each time", |bencher| {
-        let mut cache = Cache::new(4096, 1);
+        let mut cache = Cache::new(4096, 32 * 1024, 1);
         let mut text = PGBENCH_SELECT.to_vec();
         let digit = text.len() - 2;
         let mut number = 0u32;
@@ -55,7 +55,7 @@ fn classify(criterion: &mut Criterion) {
         });
     });
     group.bench_function("a text never seen", |bencher| {
-        let mut cache = Cache::new(4096, 1);
+        let mut cache = Cache::new(4096, 32 * 1024, 1);
         let mut number = 0u64;
         bencher.iter(|| {
             number += 1;
@@ -68,12 +68,12 @@ fn classify(criterion: &mut Criterion) {
 
 fn route_a_read(criterion: &mut Criterion) {
     let topology = topology();
-    let class = Cache::new(4096, 1).classify(PGBENCH_SELECT);
+    let class = Cache::new(4096, 32 * 1024, 1).classify(PGBENCH_SELECT);
     let mut tick = 0;
     criterion.bench_function("route/a read among two standbys", |bencher| {
         bencher.iter(|| {
             tick += 1;
-            route(Some(black_box(&class)), &topology, true, |node| usize::from(node.0), tick)
+            route(Some(black_box(&class)), &Turn::default(), &topology, true, |node| usize::from(node.0), tick)
         });
     });
 }

@@ -29,7 +29,7 @@ pub struct Workers {
 /// One worker as the acceptor sees it.
 #[derive(Clone)]
 struct Seat {
-    sockets: mpsc::UnboundedSender<(std::net::TcpStream, SocketAddr)>,
+    sockets: mpsc::Sender<(std::net::TcpStream, SocketAddr)>,
     /// Connections it has.
     load: Arc<AtomicUsize>,
 }
@@ -53,7 +53,7 @@ impl Workers {
         let mut seats = Vec::new();
         let mut inboxes = Vec::new();
         for _ in 0..config.workers {
-            let (sockets, inbox) = mpsc::unbounded_channel();
+            let (sockets, inbox) = mpsc::channel(DEALT);
             seats.push(Seat { sockets, load: Arc::default() });
             inboxes.push(inbox);
         }
@@ -90,6 +90,9 @@ impl Workers {
     }
 }
 
+/// Sockets on their way to one worker; more wait in the listener's backlog.
+const DEALT: usize = 256;
+
 /// sqlparser's recursion wants more than the usual 2 MiB to be safe.
 const STACK_BYTES: usize = 4 << 20;
 
@@ -100,7 +103,7 @@ struct Worker {
     stop: watch::Receiver<bool>,
 }
 
-type Inbox = mpsc::UnboundedReceiver<(std::net::TcpStream, SocketAddr)>;
+type Inbox = mpsc::Receiver<(std::net::TcpStream, SocketAddr)>;
 
 // === impl Worker ===
 
@@ -158,7 +161,7 @@ async fn accept(listener: TcpListener, seats: Vec<Seat>, shared: Arc<Shared>, mu
                 let Some(seat) = seats.iter().min_by_key(|seat| seat.load.load(Relaxed)) else { return };
                 seat.load.fetch_add(1, Relaxed);
                 if let Ok(socket) = stream.into_std() {
-                    let _ = seat.sockets.send((socket, peer));
+                    let _ = seat.sockets.send((socket, peer)).await;
                 }
             }
             Err(error) => {

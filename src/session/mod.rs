@@ -217,6 +217,7 @@ impl Session {
             poll_fill(client, inbox, cx).map(|read| read.map_err(|_| Close::ByClient))
         })
         .await?;
+        self.cell().received.add(read as u64);
         if read == 0 { Err(Close::ByClient) } else { Ok(()) }
     }
 

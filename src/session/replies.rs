@@ -386,7 +386,7 @@ mod tests {
         let parameter = b"S\0\0\0\x10TimeZone\0UTC\0";
         let mut parameter = parameter.to_vec();
         parameter[4] = (parameter.len() - 1) as u8;
-        let input = [&ROW[..], &parameter, COMMIT, READY, ROW, READY].concat();
+        let input = [ROW, &parameter, COMMIT, READY, ROW, READY].concat();
         let (sent, rounds) = run(&mut replies, &input, 11);
         assert_eq!(sent, [ROW, READY].concat());
         assert_eq!(rounds[0].awaited, Awaited::Injected);

@@ -119,7 +119,7 @@ impl Class {
             self.target = Access::Write;
             self.reason = Reason::SessionCommand;
         }
-        self.effects = self.effects | effects;
+        self.effects |= effects;
         self
     }
 
