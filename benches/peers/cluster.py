@@ -103,8 +103,9 @@ def postgres_bin():
 
 
 def as_postgres(command):
-    """PostgreSQL, and the peers, refuse to run as root."""
-    return ["runuser", "-u", "postgres", "--", *command] if os.getuid() == 0 else command
+    """PostgreSQL, and the peers, refuse to run as root. As many files as allowed: a thousand clients are to come."""
+    unlimited = ["sh", "-c", 'ulimit -n "$(ulimit -Hn)"; exec "$0" "$@"', *command]
+    return ["runuser", "-u", "postgres", "--", *unlimited] if os.getuid() == 0 else unlimited
 
 
 def free_ports(count):

@@ -64,21 +64,25 @@ def idle_memory(proxy):
     return {"mb": after / 1024, "kb_per_client": (after - before) / count, "clients": count}
 
 
-def standby_share(proxy):
-    """{percent}: how much of a `pgbench -S` run the standbys answered."""
+def standby_share(running, quick):
+    """{proxy name: {percent}}: how much of a `pgbench -S` run the standbys answered. For each proxy in turn."""
     count = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'bench'"
 
-    def counts():
-        time.sleep(1.2)  # a server reports its counters at most once a second
+    def counts(proxy):
+        time.sleep(11)  # a server that idles reports its counters after ten seconds
         return [int(proxy.cluster.sql(count, node)) for node in range(3)]
 
-    before = counts()
-    proxy.cluster.run(
-        "pgbench", "-n", "-S", "-M", "prepared", "-c", 16, "-j", 2, "-t", 500,
-        "-h", "127.0.0.1", "-p", proxy.port, "-U", "bench", "bench",
-    )
-    primary, *standbys = [after - earlier for after, earlier in zip(counts(), before)]
-    return {"percent": 100 * sum(standbys) / (primary + sum(standbys))}
+    shares, before = {}, counts(running[0])
+    for proxy in running:
+        proxy.cluster.run(
+            "pgbench", "-n", "-S", "-M", "prepared", "-c", 16, "-j", 2, "-t", 500 if quick else 2000,
+            "-h", "127.0.0.1", "-p", proxy.port, "-U", "bench", "bench",
+        )
+        now = counts(proxy)
+        primary, *standbys = [after - earlier for after, earlier in zip(now, before)]
+        shares[proxy.name] = {"percent": 100 * sum(standbys) / (primary + sum(standbys))}
+        before = now
+    return shares
 
 
 def cpu_seconds(pid):

@@ -24,7 +24,7 @@ TOP = proxies.TOP
 
 def main():
     options = arguments()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     programs = find_programs(options)
     started = time.monotonic()
@@ -118,8 +118,8 @@ def compare(running, options):
         for proxy in running:
             take("result", proxy, measure.large_result(proxy))
     say("who answers the reads")
-    for proxy in running:
-        take("share", proxy, measure.standby_share(proxy))
+    for name, share in measure.standby_share(running, options.quick).items():
+        results.setdefault("share", {})[name] = [share]
     for proxy in running:
         if proxy.pid:
             say(f"idle clients: {proxy.name}")
