@@ -31,7 +31,8 @@ const SCRIPT: &str = r#"
 trap '' HUP INT QUIT TERM
 alive() {
     kill -0 "$1" 2>/dev/null || return 1
-    case $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) in Z*) return 1 ;; esac
+    # A zombie, which only its parent can take away, is as good as gone.
+    case $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null || ps -o stat= -p "$1" 2>/dev/null) in Z*) return 1 ;; esac
 }
 running=
 while read -r verb signal pid; do

@@ -7,9 +7,10 @@ const WIDTH: usize = 79;
 
 pub const HEADER: &str = "node   role      upstream  lag                  reads/s  writes/s  state";
 
-/// One line per node, below [`HEADER`].
+/// One line per node, below [`HEADER`]; then what there is to say of a node.
 pub fn lines(rows: &[Row]) -> Vec<String> {
-    rows.iter().map(line).collect()
+    let reason = |row: &Row| row.reason.as_ref().map(|reason| wrapped(&format!("{}: {reason}", row.node)));
+    rows.iter().map(line).chain(rows.iter().filter_map(reason).flatten()).collect()
 }
 
 fn line(row: &Row) -> String {
@@ -17,14 +18,26 @@ fn line(row: &Row) -> String {
         Some((reads, writes)) => (format!("{reads:.0}"), format!("{writes:.0}")),
         None => ("-".to_owned(), "-".to_owned()),
     };
-    let state = match &row.reason {
-        Some(reason) => format!("{}: {reason}", row.state),
-        None => row.state.clone(),
-    };
+    let Row { node, role, state, .. } = row;
     let upstream = row.upstream.as_deref().unwrap_or("-");
     let lag = lag(row);
-    let line = format!("{:<6} {:<9} {upstream:<9} {lag:<19} {reads:>8} {writes:>9}  {state}", row.node, row.role);
-    clipped(&line)
+    clipped(&format!("{node:<6} {role:<9} {upstream:<9} {lag:<19} {reads:>8} {writes:>9}  {state}"))
+}
+
+/// At the blanks, following lines indented.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("    {word}")),
+        }
+    }
+    lines.iter().map(|line| clipped(line)).collect()
 }
 
 pub fn clipped(line: &str) -> String {
@@ -80,14 +93,16 @@ mod tests {
             node: "pg3".into(),
             role: "standby".into(),
             state: "down".into(),
-            reason: Some("connection refused".into()),
+            reason: Some("a primary on the older timeline 1, the cluster is on 2: rewind it or rebuild it".into()),
             ..Row::default()
         };
         let want = [
             HEADER,
             "pg1    primary   -         -                          0       161  up",
             "pg2    standby   pg1       1.5 kB, 3 ms             323         0  up",
-            "pg3    standby   -         ?                          -         -  down: conne…",
+            "pg3    standby   -         ?                          -         -  down",
+            "pg3: a primary on the older timeline 1, the cluster is on 2: rewind it or",
+            "    rebuild it",
         ];
         let got = [vec![HEADER.to_owned()], lines(&[primary, standby, down])].concat();
         assert_eq!(got, want);
