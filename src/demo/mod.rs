@@ -5,11 +5,14 @@
 pub mod account;
 pub mod cluster;
 pub mod error;
+mod explain;
 pub mod guard;
+pub mod machine;
 pub mod node;
 pub mod postgres;
 pub mod proxy;
 pub mod sample;
+mod screen;
 pub mod setup;
 mod show;
 pub mod site;

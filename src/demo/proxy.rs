@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::error::Error;
 use super::guard::Guard;
-use super::node::{free_port, kill};
+use super::machine::{free_port, kill};
 use super::site::write_private;
 
 pub struct Proxy {

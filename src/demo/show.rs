@@ -1,8 +1,6 @@
 //! The demo from the first line to the last: build, explain, watch, judge, remove.
 
-use std::io::{IsTerminal, Write};
 use std::net::TcpListener;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -13,12 +11,13 @@ use super::cluster::{self, Cluster};
 use super::error::Error;
 use super::guard::Guard;
 use super::proxy::{Ports, Proxy, Ready};
-use super::sample::{Counts, Row, Sampler};
+use super::sample::{Counts, Sampler};
+use super::screen::{Screen, say};
 use super::setup::{ADMIN, APP, MONITOR};
 use super::site::Site;
 use super::talker::Talker;
 use super::workload::{self, Tally, Workload};
-use super::{Options, table};
+use super::{Options, explain};
 
 /// How a demo that did not go well ended.
 #[derive(Debug)]
@@ -33,6 +32,8 @@ pub enum Failure {
 const TICK: Duration = Duration::from_secs(1);
 /// For the proxy to finish; its clients are gone by then.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// For PostgreSQL to count what was done.
+const COUNT_PATIENCE: Duration = Duration::from_secs(3);
 
 pub async fn run(options: Options) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
@@ -51,7 +52,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
             Err(Error::Refused(format!("{} could not be removed", dir.display())).into())
         }
         false => {
-            say(&format!("Stopped, and {} is removed.", dir.display()));
+            say(&format!("Stopped, and the data in {} is removed.", dir.display()));
             shown
         }
         true => shown,
@@ -59,7 +60,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
 }
 
 async fn stage(site: Site, guard: &Arc<Guard>, options: &Options, signals: &mut Signals) -> Result<(), Failure> {
-    introduce(&site);
+    explain::site(&site);
     let wanted = options.clone();
     let building = tokio::task::spawn_blocking(move || build(site, &wanted));
     tokio::pin!(building);
@@ -74,10 +75,10 @@ async fn stage(site: Site, guard: &Arc<Guard>, options: &Options, signals: &mut 
         }
     };
     let (cluster, proxy) = built.map_err(|error| Error::Refused(format!("building it panicked: {error}")))??;
-    explain(&cluster, &proxy, options);
+    explain::access(&cluster, &proxy, options);
     let shown = perform(&cluster, &proxy, options, signals).await;
     if options.keep {
-        explain_restart(&cluster, &proxy);
+        explain::restart(&cluster, &proxy);
     }
     // Both wait for processes: not on this thread, where the runtime lives.
     let _ = tokio::task::spawn_blocking(move || drop((proxy, cluster))).await;
@@ -136,7 +137,7 @@ async fn perform(cluster: &Cluster, proxy: &Proxy, options: &Options, signals: &
             let tally = workload.stop().await;
             // A server that ends reports its last counts: what is shown below is complete.
             proxy.stop(STOP_PATIENCE)?;
-            judge(cluster, &tally, &before, &sampler.counts().await)
+            judge(cluster, &tally, &before, &final_counts(&mut sampler, &tally, &before).await)
         }
         None => Vec::new(),
     };
@@ -161,6 +162,20 @@ fn sampler(cluster: &Cluster, proxy: &Proxy) -> Sampler {
         (node.name().to_owned(), talker)
     });
     Sampler::new(console, nodes.into())
+}
+
+/// The servers' processes end at their own pace: asks until the nodes have counted all that was done, or for so long.
+async fn final_counts(sampler: &mut Sampler, tally: &Tally, before: &[Option<Counts>]) -> Vec<Option<Counts>> {
+    let done = tally.reads.load(Relaxed) + tally.writes.load(Relaxed);
+    let total = |counts: &[Option<Counts>]| counts.iter().flatten().map(|c| c.reads + c.writes).sum::<u64>();
+    let started = Instant::now();
+    loop {
+        let counts = sampler.counts().await;
+        if total(&counts).saturating_sub(total(before)) >= done || started.elapsed() > COUNT_PATIENCE {
+            return counts;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Tells what was done where, and what is wrong with it.
@@ -189,77 +204,10 @@ fn judge(cluster: &Cluster, tally: &Tally, before: &[Option<Counts>], after: &[O
     wrong
 }
 
-fn introduce(site: &Site) {
-    let user = site.account.name().map(|name| format!(" as user {name}")).unwrap_or_default();
-    say(&format!(
-        "PostgreSQL {} from {}{user}, data in {}",
-        site.binaries.version,
-        site.binaries.dir().display(),
-        site.dir.display()
-    ));
-}
-
-fn explain(cluster: &Cluster, proxy: &Proxy, options: &Options) {
-    let dsn = |user: &str, database: &str| {
-        let password = cluster.passwords().of(user).map(|password| password.expose().to_owned()).unwrap_or_default();
-        format!("postgresql://{user}:{password}@127.0.0.1:{}/{database}", proxy.port())
-    };
-    let app = dsn(APP, APP);
-    let console = dsn(ADMIN, "pgherd");
-    let promote = as_account(cluster, &format!("promote -D {}", cluster.pg2.data_dir().display()));
-    let end = if options.keep { "stops everything" } else { "stops and removes everything" };
-    say(&format!(
-        "
-  DSN      {app}
-  psql     psql '{app}'
-  console  psql '{console}' -c 'SHOW NODES'
-  metrics  curl http://127.0.0.1:{}/metrics
-  try      {promote}
-  log      {}
-
-{}Ctrl-C {end}.
-",
-        proxy.http_port(),
-        proxy.log().display(),
-        match options.workload {
-            true => format!("{} clients send 80 % reads and 20 % writes through the proxy. ", workload::CLIENTS),
-            false => String::new(),
-        },
-    ));
-}
-
-fn explain_restart(cluster: &Cluster, proxy: &Proxy) {
-    say(&format!("\nThe data is kept in {}. To start it again:", cluster.dir().display()));
-    for node in cluster.nodes() {
-        let arguments = format!("start -D {} -l {}", node.data_dir().display(), node.log().display());
-        say(&format!("  {}", as_account(cluster, &arguments)));
-    }
-    let program = std::env::current_exe().unwrap_or_else(|_| Path::new("pgherd").to_owned());
-    say(&format!("  {} run --config {}", program.display(), proxy.config().display()));
-}
-
-/// A pg_ctl line to paste.
-fn as_account(cluster: &Cluster, arguments: &str) -> String {
-    let site = cluster.site();
-    let user = site.account.name().map(|name| format!("runuser -u {name} -- ")).unwrap_or_default();
-    format!("{user}{} {arguments}", site.binaries.path("pg_ctl").display())
-}
-
-/// To stdout; a reader that has gone is no reason to leave anything behind.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
-}
-
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
-}
-
-/// Draws the table: over the last one on a terminal, below it elsewhere.
-struct Screen {
-    in_place: bool,
-    drawn: usize,
 }
 
 // === impl Signals ===
@@ -281,41 +229,6 @@ impl Signals {
             _ = self.hangup.recv() => "SIGHUP",
         }
     }
-}
-
-// === impl Screen ===
-
-impl Screen {
-    fn new() -> Self {
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        Self { in_place: std::io::stdout().is_terminal() && !dumb, drawn: 0 }
-    }
-
-    fn draw(&mut self, elapsed: Duration, rows: &Result<Vec<Row>, String>, tally: Option<&Tally>) {
-        let mut lines = vec![table::HEADER.to_owned()];
-        match rows {
-            Ok(rows) => lines.extend(table::lines(rows)),
-            Err(error) => lines.push(table::clipped(&format!("the console does not answer: {error}"))),
-        }
-        lines.push(table::clipped(&format!("{:>4} s  {}", elapsed.as_secs(), tally.map_or(String::new(), footer))));
-        let mut text = String::new();
-        if self.in_place && self.drawn > 0 {
-            text += &format!("\x1b[{}A\x1b[J", self.drawn);
-        }
-        self.drawn = lines.len();
-        for line in lines {
-            text += &line;
-            text.push('\n');
-        }
-        let mut out = std::io::stdout();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    }
-}
-
-fn footer(tally: &Tally) -> String {
-    let (reads, writes, errors) = (tally.reads.load(Relaxed), tally.writes.load(Relaxed), tally.errors.load(Relaxed));
-    let last = if errors > 0 { format!(" ({})", tally.error_text()) } else { String::new() };
-    format!("through the proxy: {reads} reads, {writes} writes, {errors} errors{last}")
 }
 
 // === impl Failure ===

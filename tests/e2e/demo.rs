@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use pgherd::demo::node::kill;
+use pgherd::demo::machine::kill;
 
 use crate::harness::eventually;
 use crate::harness::leftovers::{assert_nothing_left, processes_naming};
