@@ -36,5 +36,5 @@ lint: ## format, clippy, shell scripts; licences and bans too where cargo-deny i
 bench: ## the pure parts (criterion), then the peers' comparison into benches/README.md
 	@scripts/setup.sh compiler postgres peers
 	$(CARGO) build --release --bin pgherd
-	$(CARGO) bench --bench pure
+	$(CARGO) bench --bench pure --bench classify
 	python3 benches/peers/run.py $(ARGS)

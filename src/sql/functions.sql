@@ -28,7 +28,8 @@ SELECT name,
                   'bernoulli', 'system') THEN 'r'
     -- not volatile, but they take a transaction id, or speak of the session
     WHEN name ~ ('^(txid_current|pg_current_xact_id|lo_|pg_listening_channels|pg_cursor|pg_prepared_statement'
-             || '|pg_my_temp_schema|pg_is_other_temp_schema|pg_event_trigger)') AND name !~ 'snapshot' THEN 'w'
+             || '|pg_my_temp_schema|pg_is_other_temp_schema|pg_event_trigger'
+             || '|pg_replication_origin_)') AND name !~ 'snapshot' THEN 'w'
     WHEN name ~ '^(pg_stat_reset|pg_stat_clear|pg_stat_force)' THEN 'w'
     WHEN name ~ ('^(pg_stat_|inet_client|inet_server|pg_ls_|pg_read_|pg_control_|pg_last_|pg_current_|pg_is_|pg_show_|pg_available_'
              || '|pg_get_wal|pg_get_replication_slots|pg_get_shmem|pg_get_backend|pg_get_multixact'
