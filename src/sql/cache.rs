@@ -72,7 +72,9 @@ impl<C: Catalog> Cache<C> {
                     Some(class) => *class,
                     None => {
                         let class = classify(text, self.max_bytes, &self.catalog);
-                        self.skeletons.insert(key, class);
+                        if !is_for_this_text_only(class.reason) {
+                            self.skeletons.insert(key, class);
+                        }
                         class
                     }
                 }
@@ -81,6 +83,11 @@ impl<C: Catalog> Cache<C> {
         self.exact.insert(exact, class);
         class
     }
+}
+
+/// A verdict that says nothing about texts of the same skeleton.
+fn is_for_this_text_only(reason: Reason) -> bool {
+    matches!(reason, Reason::TooLong | Reason::NotUtf8)
 }
 
 /// After INSERT, UPDATE, DELETE or MERGE: surely one statement without session effects, told without scanning it.
@@ -117,6 +124,25 @@ mod tests {
             let class = cache.classify(format!("select set_config('a', 'b', {last})").as_bytes());
             assert_eq!(class.effects.contains(Effects::SET_CONFIG), last != "true", "{last}");
             assert_eq!(class.target, Access::Write);
+        }
+    }
+
+    #[test]
+    fn an_odd_literal_does_not_spoil_its_likes() {
+        let mut cache = Cache::new(16, 1 << 20, 1);
+        let long = format!("select '{}'", "x".repeat(40_000));
+        for odd in [
+            &b"select '\xe9'"[..],
+            b"select '\\'",
+            b"select E'a'\n'b\\''",
+            long.as_bytes(),
+            b"select 1_000",
+            b"select X'\\'",
+        ] {
+            cache.classify(odd);
+        }
+        for plain in ["select 'a'", "select E'a'", "select 1", "select X'1F'"] {
+            assert!(cache.classify(plain.as_bytes()).is_read(), "{plain}");
         }
     }
 
