@@ -177,7 +177,9 @@ impl Checkout {
             return;
         }
         let worker = server.worker;
-        self.pool.lock().give_back(self.pool.slot, server, worker, now);
+        let surplus = self.pool.lock().give_back(self.pool.slot, server, worker, now);
+        // Closed outside of the lock.
+        drop(surplus);
     }
 
     /// `None`: PostgreSQL closed it while it was idle (or said something unasked, which is as good as unknown).

@@ -1,7 +1,8 @@
 //! Who gets a server next: the bookkeeping of one node's pools. Pure: servers and waiters are opaque.
 //!
 //! Two budgets hold whichever worker asks: servers per pool, and servers per node over all its pools. A pool's waiters
-//! are served first come, first served; pools that lack only the node's budget are served in the order they asked.
+//! are served first come, first served; pools that lack only the node's budget are served in the order they asked. A
+//! busy pool gives servers up to a starving one until they have about equally many: no pool waits in vain.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -141,16 +142,26 @@ impl<S, W: Waiter<S>> Queue<S, W> {
         self.pools[slot.0].waiters.retain(|waiting| waiting.ticket != ticket.0);
     }
 
-    /// A server comes back clean: the first waiter gets it, else it is idle.
-    pub fn give_back(&mut self, slot: Slot, server: S, worker: usize, now: Instant) {
+    /// A server comes back clean: the first waiter gets it, else it is idle. `Some`: to be closed, another pool has its
+    /// room.
+    pub fn give_back(&mut self, slot: Slot, server: S, worker: usize, now: Instant) -> Option<S> {
+        self.pools[slot.0].lent -= 1;
+        if self.servers >= self.max_servers
+            && let Some(other) = self.creditor(slot)
+        {
+            self.servers -= 1;
+            if self.grant_connect(other) {
+                return Some(server);
+            }
+            self.servers += 1;
+        }
         let pool = &mut self.pools[slot.0];
-        pool.lent -= 1;
         let mut server = server;
         while let Some(waiting) = pool.waiters.pop_front() {
             match waiting.waiter.deliver(Grant::Server(server)) {
                 Ok(()) => {
                     pool.lent += 1;
-                    return;
+                    return None;
                 }
                 Err(Grant::Server(back)) => server = back,
                 Err(Grant::Connect) => unreachable!("a waiter returns what it was given"),
@@ -158,6 +169,7 @@ impl<S, W: Waiter<S>> Queue<S, W> {
         }
         pool.idle.push(Idle { server, since: now, worker });
         self.serve_starving();
+        None
     }
 
     /// A granted `Connect` has become a server, which is lent.
@@ -250,6 +262,21 @@ impl<S, W: Waiter<S>> Queue<S, W> {
         }
     }
 
+    /// With the node's budget used up, the pool to which the server that this one (which has waiters) gets back belongs:
+    /// a starving one so much smaller that it brings them nearer to equal, since moving it costs a login; one that has
+    /// none at all whenever it asked first.
+    fn creditor(&self, slot: Slot) -> Option<Slot> {
+        let own = self.pools[slot.0].waiters.front()?.ticket;
+        let starving = |at: &usize| *at != slot.0 && self.pools[*at].open() < self.pools[*at].size;
+        let waiting = (0..self.pools.len()).filter(starving).filter_map(|at| {
+            let pool = &self.pools[at];
+            Some((pool.open(), pool.waiters.front()?.ticket, at))
+        });
+        let (has, first, at) = waiting.min()?;
+        // This pool's own number is already one less.
+        (has < self.pools[slot.0].open() || (has == 0 && first < own)).then_some(Slot(at))
+    }
+
     fn grant_connect(&mut self, slot: Slot) -> bool {
         let pool = &mut self.pools[slot.0];
         while pool.open() < pool.size {
@@ -335,7 +362,7 @@ mod tests {
 
         fn give_back(&mut self, slot: usize, server: u32) {
             self.now += Duration::from_secs(1);
-            self.queue.give_back(Slot(slot), server, 0, self.now);
+            assert_eq!(self.queue.give_back(Slot(slot), server, 0, self.now), None);
         }
     }
 
@@ -405,6 +432,39 @@ mod tests {
     }
 
     #[test]
+    fn a_busy_pool_shares_the_node_s_room_with_one_that_starves() {
+        let mut w = world(4, &[4, 4]);
+        for _ in 0..4 {
+            w.open(0);
+        }
+        for id in 1..=3 {
+            w.wait(0, id, false);
+            w.wait(1, 10 + id, false);
+        }
+        assert_eq!(w.queue.give_back(Slot(0), 7, 0, w.now), Some(7));
+        w.queue.connected(Slot(1));
+        assert_eq!(w.queue.give_back(Slot(0), 8, 0, w.now), Some(8));
+        w.queue.connected(Slot(1));
+        // Two each: from now on each keeps its own.
+        w.give_back(0, 9);
+        w.give_back(1, 10);
+        let grants = [(11, Grant::Connect), (12, Grant::Connect), (1, Grant::Server(9)), (13, Grant::Server(10))];
+        assert_eq!(*w.log.borrow(), grants);
+    }
+
+    #[test]
+    fn the_last_server_of_a_pool_goes_to_one_that_has_none_only_in_turn() {
+        let mut w = world(1, &[1, 1]);
+        w.open(0);
+        w.wait(0, 1, false);
+        w.wait(1, 2, false);
+        w.wait(0, 3, false);
+        w.give_back(0, 7);
+        assert_eq!(w.queue.give_back(Slot(0), 7, 0, w.now), Some(7));
+        assert_eq!(*w.log.borrow(), [(1, Grant::Server(7)), (2, Grant::Connect)]);
+    }
+
+    #[test]
     fn idle_servers_of_the_asking_worker_come_first_then_the_newest() {
         let mut w = world(10, &[3]);
         for _ in 0..3 {
@@ -412,7 +472,7 @@ mod tests {
         }
         for (server, worker) in [(1, 1), (2, 0), (3, 1)] {
             w.now += Duration::from_secs(1);
-            w.queue.give_back(Slot(0), server, worker, w.now);
+            assert_eq!(w.queue.give_back(Slot(0), server, worker, w.now), None);
         }
         assert_eq!(w.queue.ask(Slot(0), 0), Ask::Granted(Grant::Server(2)));
         assert_eq!(w.queue.ask(Slot(0), 0), Ask::Granted(Grant::Server(3)));

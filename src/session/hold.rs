@@ -17,10 +17,35 @@ use crate::wire::error::{PgError, sqlstate};
 /// A node that refused a connection is tried again after this, unless the topology changes earlier.
 const RETRY: Duration = Duration::from_millis(100);
 
+const TERMINATE: &[u8] = b"X\0\0\0\x04";
+
 impl Session {
     /// The server for a request of `class` (`None`: must go to the primary). Waits at most `pool.wait_timeout`.
     pub(super) async fn acquire(&mut self, class: Option<&Class>) -> Result<Checkout, Refused> {
         let asked = self.request_at;
+        if let Target::Primary(node) | Target::Standby(node) = self.target(class, None) {
+            let pool = self.pool_on(node);
+            self.pool = Arc::clone(&pool);
+            if let Some(checkout) = pool.try_checkout(self.worker.index) {
+                return Ok(self.lent(checkout, asked));
+            }
+        }
+        self.begin_wait();
+        let waited = self.acquire_later(class, asked).await;
+        match (waited, self.end_wait()) {
+            (Ok(checkout), false) => Ok(self.lent(checkout, asked)),
+            (waited, true) => {
+                if let Ok(checkout) = waited {
+                    checkout.give_back(Instant::now());
+                }
+                let message = "canceling statement due to user request";
+                Err(Refused::Error(PgError::error(sqlstate::QUERY_CANCELED, message)))
+            }
+            (Err(refused), false) => Err(refused),
+        }
+    }
+
+    async fn acquire_later(&mut self, class: Option<&Class>, asked: Instant) -> Result<Checkout, Refused> {
         let mut avoid = None;
         loop {
             let target = self.target(class, avoid);
@@ -34,12 +59,9 @@ impl Session {
             };
             let pool = self.pool_on(node);
             self.pool = Arc::clone(&pool);
-            if let Some(checkout) = pool.try_checkout(self.worker.index) {
-                return Ok(self.lent(checkout, asked));
-            }
-            match self.queue_for(&pool).await {
-                Ok(checkout) => return Ok(self.lent(checkout, asked)),
-                Err(Waited::Failed(CheckoutError::Connect(error))) if is_unreachable(&error) => {
+            match self.unless_interrupted(pool.checkout(self.worker.index)).await? {
+                Ok(checkout) => return Ok(checkout),
+                Err(CheckoutError::Connect(error)) if is_unreachable(&error) => {
                     tracing::warn!(host = pool.node.host, port = pool.node.port, %error, "a node can't be reached");
                     if matches!(target, Target::Standby(_)) {
                         avoid = Some(node);
@@ -48,12 +70,7 @@ impl Session {
                         self.hold(asked, reason).await?;
                     }
                 }
-                Err(Waited::Failed(error)) => return Err(Refused::Error(self.explain(&pool, error))),
-                Err(Waited::Canceled) => {
-                    let message = "canceling statement due to user request";
-                    return Err(Refused::Error(PgError::error(sqlstate::QUERY_CANCELED, message)));
-                }
-                Err(Waited::Kicked) => return Err(Refused::Gone(Close::Kicked)),
+                Err(error) => return Err(Refused::Error(self.explain(&pool, error))),
             }
         }
     }
@@ -79,43 +96,58 @@ impl Session {
         };
         let mut watcher = self.shared.topology.watch();
         let retry = tokio::time::sleep(RETRY.min(left));
-        let entry = Arc::clone(&self.entry);
+        let changed = async {
+            tokio::select! {
+                () = watcher.changed() => {}
+                () = retry => {}
+            }
+        };
+        self.unless_interrupted(changed).await
+    }
+
+    /// From here on a cancel request finds the client in the queue.
+    fn begin_wait(&self) {
+        let mut target = self.entry.lock_cancel();
+        target.what = Running::InQueue;
+        target.canceled_in_queue = false;
+        drop(target);
+        self.entry.waiting_since_us.store(self.shared.now_us().max(1), Relaxed);
+        self.entry.set_state(ClientState::Waiting);
+    }
+
+    /// Whether a cancel request came meanwhile.
+    fn end_wait(&self) -> bool {
+        self.entry.waiting_since_us.store(0, Relaxed);
+        self.entry.set_state(ClientState::Idle);
+        let mut target = self.entry.lock_cancel();
+        target.what = Running::Nothing;
+        std::mem::take(&mut target.canceled_in_queue)
+    }
+
+    /// What `what` comes to, unless the client leaves or cancels, or the session is to end.
+    async fn unless_interrupted<T>(&self, what: impl Future<Output = T>) -> Result<T, Refused> {
+        let canceled = async {
+            let wake = Arc::clone(&self.entry.lock_cancel().queue_wake);
+            while !self.entry.lock_cancel().canceled_in_queue {
+                wake.notified().await;
+            }
+        };
         tokio::select! {
             biased;
-            () = entry.kick.wait() => Err(Refused::Gone(Close::Kicked)),
-            () = watcher.changed() => Ok(()),
-            () = retry => Ok(()),
+            // The reason is found by `end_wait`.
+            () = canceled => Err(Refused::Gone(Close::ByClient)),
+            () = self.entry.kick.wait() => Err(Refused::Gone(Close::Kicked)),
+            () = self.left() => Err(Refused::Gone(Close::ByClient)),
+            done = what => Ok(done),
         }
     }
 
-    async fn queue_for(&mut self, pool: &Arc<Pool>) -> Result<Checkout, Waited> {
-        let entry = Arc::clone(&self.entry);
-        let wake = {
-            let mut target = entry.lock_cancel();
-            target.what = Running::InQueue;
-            target.canceled_in_queue = false;
-            Arc::clone(&target.queue_wake)
-        };
-        entry.waiting_since_us.store(self.shared.now_us().max(1), Relaxed);
-        entry.set_state(ClientState::Waiting);
-        let checkout = pool.checkout(self.worker.index);
-        tokio::pin!(checkout);
-        let result = loop {
-            tokio::select! {
-                biased;
-                () = wake.notified() => {
-                    if entry.lock_cancel().canceled_in_queue {
-                        break Err(Waited::Canceled);
-                    }
-                }
-                () = entry.kick.wait() => break Err(Waited::Kicked),
-                done = &mut checkout => break done.map_err(Waited::Failed),
-            }
-        };
-        entry.waiting_since_us.store(0, Relaxed);
-        entry.set_state(ClientState::Idle);
-        entry.lock_cancel().what = Running::Nothing;
-        result
+    /// The client has closed its connection without a word, with nothing left to read: nobody waits for the answer. One
+    /// that said goodbye behind its request wants it done.
+    async fn left(&self) {
+        if self.inbox.filled().ends_with(TERMINATE) || !matches!(self.client.peek(&mut [0]).await, Ok(0) | Err(_)) {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Notes that this session has `checkout`.
@@ -172,10 +204,4 @@ pub(super) fn connect_error(error: ConnectError) -> PgError {
 /// The node itself is gone or not ready, as opposed to refusing this user or database.
 fn is_unreachable(error: &ConnectError) -> bool {
     matches!(error, ConnectError::Io(_) | ConnectError::TimedOut(_)) || error.is_not_ready()
-}
-
-enum Waited {
-    Failed(CheckoutError),
-    Canceled,
-    Kicked,
 }

@@ -9,3 +9,4 @@ mod demo;
 mod harness;
 mod login;
 mod monitor;
+mod pooling;

@@ -16,6 +16,7 @@
 pub mod drivers;
 pub mod leftovers;
 pub mod proxy;
+pub mod raw;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
