@@ -1,1 +1,1 @@
-//! TODO
+//! What comes here later.
