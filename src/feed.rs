@@ -4,6 +4,7 @@
 //! [`Watcher::changed`]. Nothing is queued: a slow reader sees the newest value, not each one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
@@ -15,6 +16,23 @@ pub struct Feed<T> {
 
 pub struct Watcher {
     version: watch::Receiver<u64>,
+}
+
+/// Tells a slow reader that something happens, without waking it: it counts, the reader looks.
+#[derive(Default)]
+pub struct Pulse(AtomicU64);
+
+// === impl Pulse ===
+
+impl Pulse {
+    pub fn beat(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    /// Differs from what an earlier call returned if it has beaten since.
+    pub fn count(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
 }
 
 // === impl Feed ===

@@ -1,6 +1,7 @@
 //! All that tasks share, in one struct. Handed in, never global.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use ring::rand::{SecureRandom, SystemRandom};
@@ -10,7 +11,7 @@ use crate::client::logins::Logins;
 use crate::client::registry::Clients;
 use crate::cluster::Topology;
 use crate::config::Config;
-use crate::feed::Feed;
+use crate::feed::{Feed, Pulse};
 use crate::pool::Pools;
 use crate::stats::ProcessCounters;
 
@@ -19,6 +20,8 @@ pub struct Shared {
     /// Written by the monitor only.
     pub topology: Feed<Topology>,
     pub pools: Pools,
+    /// Beats when a client wrote: then the monitor looks more often.
+    pub writes: Arc<Pulse>,
     pub clients: Clients,
     pub authenticator: Authenticator,
     pub logins: Logins,
@@ -38,6 +41,7 @@ impl Shared {
             seed: u64::from_ne_bytes(seed),
             topology: Feed::new(Topology::unknown(&config.nodes)),
             pools: Pools::new(&config),
+            writes: Arc::default(),
             clients: Clients::default(),
             authenticator: Authenticator::new()?,
             logins: Logins::default(),

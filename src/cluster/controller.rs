@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::judgement::{Judge, Member};
 use super::node::{NodeId, Observation};
 use super::story;
+use super::tide::Tide;
 use super::topology::{Node, Topology};
 use crate::config;
 
@@ -15,6 +16,7 @@ pub struct Controller {
     settings: Settings,
     members: Vec<Member>,
     judge: Judge,
+    tide: Tide,
     /// As published last.
     topology: Topology,
     /// When it is to be said again who is waited for; `None` while there is a primary, or nothing was said yet.
@@ -101,7 +103,14 @@ impl Controller {
         let known = if same { known.clone() } else { Topology { epoch: known.epoch, ..unknown.clone() } };
         let resume = |(node, known)| Member::resume(node, known, settings.failures);
         let members = unknown.nodes.into_iter().zip(&known.nodes).map(resume).collect();
-        Self { settings, members, judge: Judge::resume(&known), topology: known, next_notice: None }
+        Self {
+            settings,
+            members,
+            judge: Judge::resume(&known),
+            tide: Tide::default(),
+            topology: known,
+            next_notice: None,
+        }
     }
 
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
@@ -132,6 +141,7 @@ impl Controller {
     fn settle(&mut self, actions: &mut Vec<Action>, now: Instant) {
         let mut topology = self.judge.judge(&self.members, self.settings.failures);
         topology.epoch = self.topology.epoch + u64::from(differs(&self.topology, &topology));
+        self.tide.measure(&mut topology);
         story::changes(&self.topology, &topology, actions);
         self.notice(&topology, actions, now);
         self.topology = topology.clone();

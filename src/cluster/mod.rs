@@ -8,6 +8,7 @@ pub mod controller;
 mod judgement;
 pub mod node;
 mod story;
+mod tide;
 pub mod topology;
 
 pub use controller::{Action, Controller, Event, Failure, FailureKind, Level, Settings};

@@ -43,6 +43,8 @@ pub struct Observation {
     pub received: Option<Lsn>,
     /// Standby: the last replayed position. Primary: same as `received`.
     pub replayed: Option<Lsn>,
+    /// Primary: where its next record will go (`pg_current_wal_insert_lsn()`), see [`Lsn::without_page_header`].
+    pub inserted: Option<Lsn>,
     /// Age of the last replayed transaction's commit when more WAL is waiting to be replayed; 0 when all is replayed.
     pub replay_delay_ms: Option<u64>,
     /// Host and port of the upstream the WAL receiver is connected to.
@@ -55,6 +57,17 @@ pub struct Observation {
 // === impl Lsn ===
 
 impl Lsn {
+    /// After a segment switch an idle primary's insert position stands behind the header of an empty page, where no
+    /// standby gets to before the next record: such a position is rounded down to the page's start.
+    #[must_use]
+    pub fn without_page_header(self) -> Lsn {
+        const PAGE: u64 = 8192;
+        /// At the start of a segment; 24 elsewhere.
+        const LONGEST_HEADER: u64 = 40;
+        let into_page = self.0 % PAGE;
+        if into_page <= LONGEST_HEADER { Lsn(self.0 - into_page) } else { self }
+    }
+
     /// Bytes from `self` to `later`; 0 if `later` is not later.
     pub fn distance_to(self, later: Lsn) -> u64 {
         later.0.saturating_sub(self.0)

@@ -1,5 +1,7 @@
 //! Who is what, at one moment: immutable, stamped with an epoch, published by the monitor only.
 
+use std::time::Instant;
+
 use super::node::{Health, NodeId, Observation, Role};
 use crate::config::{self, Config};
 
@@ -36,6 +38,8 @@ pub struct Node {
     /// Behind the primary's write position, in bytes (replayed), and in ms.
     pub lag_bytes: Option<u64>,
     pub lag_ms: Option<u64>,
+    /// Standby: whatever the primary had acknowledged by then is visible here.
+    pub caught_up_at: Option<Instant>,
 }
 
 /// Before anything is known: each configured node `Starting`, no primary, epoch 0.
@@ -79,6 +83,7 @@ impl Node {
             observation: None,
             upstream: None,
             lag_bytes: None,
+            caught_up_at: None,
             lag_ms: None,
         }
     }

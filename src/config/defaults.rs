@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::{
-    Admin, Auth, AuthMethod, Config, Http, Limits, Listen, Log, LogFormat, Monitor, Pool, PoolMode, Routing, Secret,
-    units,
+    Admin, Auth, AuthMethod, Config, Consistency, Http, Limits, Listen, Log, LogFormat, Monitor, Pool, PoolMode,
+    Routing, Secret, units,
 };
 use crate::setup_sql::LOOKUP_QUERY;
 
@@ -64,7 +64,12 @@ impl Default for Pool {
 
 impl Default for Routing {
     fn default() -> Self {
-        Self { split: true, max_classified_bytes: 32 * units::KIB, cache_entries: 4096 }
+        Self {
+            split: true,
+            consistency: Consistency::Session,
+            max_classified_bytes: 32 * units::KIB,
+            cache_entries: 4096,
+        }
     }
 }
 
@@ -76,6 +81,7 @@ impl Default for Monitor {
             database: "postgres".to_owned(),
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
+            write_interval: Duration::from_millis(50),
             failures: 2,
         }
     }

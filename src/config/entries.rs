@@ -88,6 +88,7 @@ fn pool(pool: &super::Pool) -> Entries {
 fn routing(routing: &super::Routing) -> Entries {
     vec![
         ("split", Shown::Flag(routing.split)),
+        ("consistency", routing.consistency.as_str().into()),
         ("max_classified_bytes", size(routing.max_classified_bytes)),
         ("cache_entries", number(routing.cache_entries)),
     ]
@@ -99,6 +100,7 @@ fn monitor(monitor: &super::Monitor) -> Entries {
         ("password", (&monitor.password).into()),
         ("database", monitor.database.as_str().into()),
         ("interval", time(monitor.interval)),
+        ("write_interval", time(monitor.write_interval)),
         ("timeout", time(monitor.timeout)),
         ("failures", Shown::Number(monitor.failures.into())),
     ]

@@ -92,10 +92,20 @@ pub struct Pool {
 pub struct Routing {
     /// Read-only statements go to standbys.
     pub split: bool,
+    pub consistency: Consistency,
     /// A longer statement is not parsed: it goes to the primary.
     pub max_classified_bytes: usize,
     /// Statement texts each worker remembers the class of.
     pub cache_entries: usize,
+}
+
+/// What a read on a standby must show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consistency {
+    /// All that its own session has written.
+    Session,
+    /// Whatever the standby has replayed.
+    Eventual,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -105,6 +115,8 @@ pub struct Monitor {
     pub database: String,
     /// Between two probes of a node.
     pub interval: Duration,
+    /// The same, after a client wrote: how soon its reads return to the standbys.
+    pub write_interval: Duration,
     /// For connecting and for each answer.
     pub timeout: Duration,
     /// Failed probes in a row until a node counts as down.
@@ -218,7 +230,18 @@ impl fmt::Display for Secret {
     }
 }
 
-// === impl PoolMode ===
+// === impl Consistency, PoolMode ===
+
+impl Consistency {
+    pub(crate) const ALL: [Self; 2] = [Consistency::Session, Consistency::Eventual];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Consistency::Session => "session",
+            Consistency::Eventual => "eventual",
+        }
+    }
+}
 
 impl PoolMode {
     pub(crate) const ALL: [Self; 3] = [PoolMode::Session, PoolMode::Transaction, PoolMode::Statement];

@@ -70,6 +70,7 @@ pub(super) struct Pool {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Routing {
     pub(super) split: Option<Value>,
+    pub(super) consistency: Option<Value>,
     pub(super) max_classified_bytes: Option<Value>,
     pub(super) cache_entries: Option<Value>,
 }
@@ -82,6 +83,7 @@ pub(super) struct Monitor {
     pub(super) password_file: Option<Value>,
     pub(super) database: Option<Value>,
     pub(super) interval: Option<Value>,
+    pub(super) write_interval: Option<Value>,
     pub(super) timeout: Option<Value>,
     pub(super) failures: Option<Value>,
 }

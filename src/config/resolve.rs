@@ -7,8 +7,8 @@ use super::raw::{self, Raw, Value};
 use super::reader::{Reader, is_name};
 use super::users;
 use super::{
-    Admin, Auth, AuthMethod, Config, Http, Limits, Listen, Log, LogFormat, Monitor, Node, Pool, PoolMode, Routing,
-    defaults,
+    Admin, Auth, AuthMethod, Config, Consistency, Http, Limits, Listen, Log, LogFormat, Monitor, Node, Pool, PoolMode,
+    Routing, defaults,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -160,6 +160,13 @@ fn routing(raw: raw::Routing, r: &Reader<'_>) -> Result<Routing, ConfigError> {
     let d = Routing::default();
     Ok(Routing {
         split: r.flag("routing.split", raw.split, d.split)?,
+        consistency: r.choice(
+            "routing.consistency",
+            raw.consistency,
+            d.consistency,
+            &Consistency::ALL,
+            Consistency::as_str,
+        )?,
         // Not more: the parser's trees are as deep as a text is long, and overflow the stack from some 70 kB on.
         max_classified_bytes: r.size(
             "routing.max_classified_bytes",
@@ -178,6 +185,7 @@ fn monitor(raw: raw::Monitor, r: &Reader<'_>) -> Result<Monitor, ConfigError> {
         password: r.secret("monitor", raw.password, raw.password_file)?,
         database: r.text("monitor.database", raw.database, &d.database)?,
         interval: r.time("monitor.interval", raw.interval, d.interval, 10 * MS, None)?,
+        write_interval: r.time("monitor.write_interval", raw.write_interval, d.write_interval, 10 * MS, None)?,
         timeout: r.time("monitor.timeout", raw.timeout, d.timeout, 10 * MS, None)?,
         failures: r.number("monitor.failures", raw.failures, d.failures, 1..=1000)?,
     })

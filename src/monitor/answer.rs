@@ -24,6 +24,7 @@ macro_rules! state_query {
                   WHEN pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() THEN 0 \
                   ELSE (extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::int8 END, \
              CASE WHEN standby THEN NULL ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END, \
+             CASE WHEN standby THEN NULL ELSE pg_current_wal_insert_lsn() END, \
              receiver.pid, receiver.sender_host, receiver.sender_port, \
              current_setting('server_version_num'), current_setting('server_version')",
             $more_columns,
@@ -79,6 +80,7 @@ pub(super) fn read_state(
     let replayed = columns.lsn()?;
     let replay_delay_ms = columns.maybe_number::<i64>()?;
     let primary_timeline = columns.next()?;
+    let inserted = columns.lsn()?.map(Lsn::without_page_header);
     let has_receiver = columns.next()?.is_some();
     let sender_host = columns.next()?;
     let sender_port = columns.maybe_number::<u16>()?;
@@ -102,6 +104,7 @@ pub(super) fn read_state(
         timeline,
         received,
         replayed,
+        inserted,
         // Negative when the clocks of primary and standby differ.
         replay_delay_ms: replay_delay_ms.map(|ms| u64::try_from(ms).unwrap_or(0)),
         upstream,
@@ -170,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_primary_tells_its_own_timeline() {
-        let row = ["f", "0/3000060", "0/3000060", "NULL", "0000000A", "NULL", "NULL", "NULL", "150018", "15.18"];
+        let row =
+            ["f", "0/3000060", "0/3000060", "NULL", "0000000A", "0/3000060", "NULL", "NULL", "NULL", "150018", "15.18"];
         let (told, hidden) = read(&row);
         assert!(!told.in_recovery);
         assert_eq!(
@@ -183,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_standby_tells_its_upstream_and_delay() {
-        let row = ["t", "1/A", "1/9", "-3", "NULL", "77", "10.0.0.1", "5432", "150018", "15.18 (Debian)"];
+        let row = ["t", "1/A", "1/9", "-3", "NULL", "NULL", "77", "10.0.0.1", "5432", "150018", "15.18 (Debian)"];
         let (told, hidden) = read(&row);
         assert!(told.in_recovery && !hidden.upstream);
         assert_eq!((told.received, told.replayed), (Some(Lsn(0x1_0000_000A)), Some(Lsn(0x1_0000_0009))));
@@ -194,13 +198,14 @@ mod tests {
 
     #[test]
     fn a_role_without_pg_monitor_sees_that_there_is_a_receiver_only() {
-        let (told, hidden) = read(&["t", "1/A", "1/A", "0", "NULL", "77", "NULL", "NULL", "150018", "15.18"]);
+        let (told, hidden) = read(&["t", "1/A", "1/A", "0", "NULL", "NULL", "77", "NULL", "NULL", "150018", "15.18"]);
         assert!(hidden.upstream && told.upstream.is_none());
     }
 
     #[test]
     fn without_replication_the_identity_comes_with_the_state() {
-        let columns = ["t", "1/A", "1/A", "0", "NULL", "NULL", "NULL", "NULL", "150018", "15.18", "7123456789", "4"];
+        let columns =
+            ["t", "1/A", "1/A", "0", "NULL", "NULL", "NULL", "NULL", "NULL", "150018", "15.18", "7123456789", "4"];
         let (told, _) = read_state(&rows(&columns), None, Instant::now(), 0).unwrap();
         assert_eq!((told.system_identifier, told.timeline), (7_123_456_789, 4));
     }

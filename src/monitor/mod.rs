@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use self::probe::Prober;
 use crate::cluster::{Controller, Event, NodeId, Settings, Topology};
 use crate::config;
-use crate::feed::Feed;
+use crate::feed::{Feed, Pulse};
 use crate::shared::Shared;
 
 /// How often it is said who is waited for, while there is no primary.
@@ -31,7 +31,7 @@ pub async fn run(shared: Arc<Shared>) {
     loop {
         let settings = shared.config.load().monitor.clone();
         tokio::select! {
-            () = keep_true(&nodes, &settings, &shared.topology) => {}
+            () = keep_true(&nodes, &settings, &shared.topology, &shared.writes) => {}
             () = async {
                 while shared.config.load().monitor == settings {
                     changes.changed().await;
@@ -42,14 +42,19 @@ pub async fn run(shared: Arc<Shared>) {
 }
 
 /// The monitor's loop over these nodes; goes on from what `topology` holds. Returns only if a probe task has died.
-pub async fn keep_true(nodes: &[config::Node], settings: &config::Monitor, topology: &Feed<Topology>) {
+pub async fn keep_true(
+    nodes: &[config::Node],
+    settings: &config::Monitor,
+    topology: &Feed<Topology>,
+    writes: &Arc<Pulse>,
+) {
     let limits = Settings { failures: settings.failures, notice_interval: NOTICE_INTERVAL };
     let mut controller = Controller::resume(nodes, limits, &topology.latest());
     let (reports, mut inbox) = mpsc::channel(nodes.len().max(1));
     // Dropping the set ends the tasks.
     let mut probers = JoinSet::new();
     for (index, node) in (0u16..).zip(nodes) {
-        probers.spawn(Prober::new(NodeId(index), node, settings).run(reports.clone()));
+        probers.spawn(Prober::new(NodeId(index), node, settings, Arc::clone(writes)).run(reports.clone()));
     }
     while let Some(event) = next_event(&mut inbox, &mut probers, controller.deadline()).await {
         for action in controller.handle(event, Instant::now()) {

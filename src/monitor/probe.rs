@@ -1,5 +1,6 @@
 //! One node's prober: a connection of its own, a question every interval, reports to the loop.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -8,6 +9,7 @@ use super::answer::{self, Hidden, Identity, Unreadable};
 use super::failure;
 use crate::cluster::{Event, Failure, FailureKind, NodeId, Observation};
 use crate::config;
+use crate::feed::Pulse;
 use crate::net::Stream;
 use crate::server::connect::{ConnectError, Login, connect};
 use crate::server::credential::Credential;
@@ -24,7 +26,11 @@ pub(super) struct Prober {
     /// Kept from probe to probe.
     session: Option<Session>,
     said: Said,
+    writes: Arc<Pulse>,
 }
+
+/// Probes at the quicker pace after a write: one may have been under way, and a standby needs a moment.
+const QUICK_PROBES: u32 = 3;
 
 struct Session {
     stream: Stream,
@@ -54,18 +60,28 @@ enum ProbeError {
 // === impl Prober ===
 
 impl Prober {
-    pub(super) fn new(id: NodeId, node: &config::Node, settings: &config::Monitor) -> Self {
+    pub(super) fn new(id: NodeId, node: &config::Node, settings: &config::Monitor, writes: Arc<Pulse>) -> Self {
         let credential = match settings.password.is_empty() {
             true => Credential::None,
             false => Credential::Password(settings.password.clone()),
         };
-        Self { id, node: node.clone(), settings: settings.clone(), credential, session: None, said: Said::default() }
+        Self {
+            id,
+            node: node.clone(),
+            settings: settings.clone(),
+            credential,
+            session: None,
+            said: Said::default(),
+            writes,
+        }
     }
 
     /// Until nobody takes the reports any more.
     pub(super) async fn run(mut self, reports: mpsc::Sender<Event>) {
+        let mut seen = self.writes.count();
+        let mut quick = 0;
         loop {
-            let next = tokio::time::Instant::now() + self.settings.interval;
+            let start = tokio::time::Instant::now();
             let event = match self.probe().await {
                 Ok(observation) => Event::Observed { node: self.id, observation },
                 Err(failure) => Event::ProbeFailed { node: self.id, failure },
@@ -73,7 +89,19 @@ impl Prober {
             if reports.send(event).await.is_err() {
                 return;
             }
-            tokio::time::sleep_until(next).await;
+            let next = start + self.settings.interval;
+            loop {
+                let step = tokio::time::Instant::now() + self.settings.write_interval;
+                tokio::time::sleep_until(next.min(step)).await;
+                let count = self.writes.count();
+                if count != seen {
+                    (seen, quick) = (count, QUICK_PROBES);
+                }
+                if step >= next || quick > 0 {
+                    quick = quick.saturating_sub(1);
+                    break;
+                }
+            }
         }
     }
 

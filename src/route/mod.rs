@@ -35,7 +35,11 @@ pub fn route(
     if turn.holds_server() {
         return Target::Stay;
     }
-    let standby = || least_loaded(&topology.standbys, &load, tick).map(Target::Standby);
+    let shows_own_writes = |id: NodeId| {
+        let caught_up_at = topology.node(id).caught_up_at;
+        turn.last_write.is_none_or(|wrote| caught_up_at.is_some_and(|caught_up| caught_up > wrote))
+    };
+    let standby = || least_loaded(&topology.standbys, shows_own_writes, &load, tick).map(Target::Standby);
     let primary = topology.primary.map(Target::Primary);
     let target = match need(class, turn, split) {
         Need::Standby => standby().or(primary),
@@ -67,9 +71,15 @@ fn need(class: Option<&Class>, turn: &Turn, split: bool) -> Need {
     }
 }
 
-fn least_loaded(standbys: &[NodeId], load: impl Fn(NodeId) -> usize, tick: usize) -> Option<NodeId> {
-    let least = standbys.iter().map(|id| load(*id)).min()?;
-    let equals = || standbys.iter().filter(|id| load(**id) == least);
+fn least_loaded(
+    standbys: &[NodeId],
+    fits: impl Fn(NodeId) -> bool,
+    load: impl Fn(NodeId) -> usize,
+    tick: usize,
+) -> Option<NodeId> {
+    let fitting = || standbys.iter().filter(|id| fits(**id));
+    let least = fitting().map(|id| load(*id)).min()?;
+    let equals = || fitting().filter(|id| load(**id) == least);
     // the load may change between the two looks: then any standby is as good
-    equals().nth(tick % equals().count().max(1)).or(standbys.first()).copied()
+    equals().nth(tick % equals().count().max(1)).or(fitting().next()).copied()
 }

@@ -1,5 +1,7 @@
 //! What a session is in the middle of.
 
+use std::time::Instant;
+
 use crate::cluster::NodeId;
 
 /// The status byte of the last ReadyForQuery ("Message Formats").
@@ -24,6 +26,8 @@ pub struct Turn {
     pub pinned: bool,
     /// A setting of the session speaks against standbys (`sql::set::force_primary`).
     pub reads_on_primary: bool,
+    /// When the session last wrote: a standby must have caught up to after that.
+    pub last_write: Option<Instant>,
 }
 
 // === impl TxStatus ===

@@ -41,6 +41,8 @@ enum Change {
 pub(super) trait Traces {
     /// Whether running it may leave something behind, or undo what was left.
     fn leaves_traces(&self) -> bool;
+    /// Whether it may change what a later read shows.
+    fn may_write(&self) -> bool;
     /// Whether a standby may have it.
     fn fits_standby(&self) -> bool;
 }
@@ -49,6 +51,12 @@ impl Traces for Class {
     #[inline]
     fn leaves_traces(&self) -> bool {
         !self.effects.is_empty() || self.kind == Kind::RollbackTo
+    }
+
+    #[inline]
+    fn may_write(&self) -> bool {
+        let harmless = self.kind.is_transaction_control() && self.kind != Kind::Mixed;
+        !self.is_read() && !harmless && !matches!(self.kind, Kind::Set | Kind::Deallocate { .. } | Kind::DiscardAll)
     }
 
     #[inline]

@@ -302,6 +302,11 @@ impl Session {
             return Ok(());
         }
         self.settle_changes(server, round.failed, round.rolled_back);
+        if self.wrote && self.status == TxStatus::Idle {
+            self.wrote = false;
+            self.last_write = Some(Instant::now());
+            self.shared.writes.beat();
+        }
         self.count_round(sent_at);
         if self.config.pool.mode == PoolMode::Statement && self.status != TxStatus::Idle {
             return Err(Close::Error(

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Close, Refused, Session};
 use crate::client::registry::{ClientState, Pin, Running};
 use crate::cluster::NodeId;
-use crate::config::PoolMode;
+use crate::config::{Consistency, PoolMode};
 use crate::pool::{Checkout, CheckoutError, Pool};
 use crate::route::{Target, Turn, route};
 use crate::server::connect::ConnectError;
@@ -82,7 +82,12 @@ impl Session {
         let pools = &self.shared.pools;
         let wanted = &self.settings.wanted;
         // A session that asks for a server holds none.
-        let turn = Turn { reads_on_primary: split && set::force_primary(|name| wanted.get(name)), ..Turn::default() };
+        let last_write = self.last_write.filter(|_| self.config.routing.consistency == Consistency::Session);
+        let turn = Turn {
+            last_write,
+            reads_on_primary: split && set::force_primary(|name| wanted.get(name)),
+            ..Turn::default()
+        };
         route(class, &turn, &topology, split, |node| pools.node(node).load(), self.turn_count)
     }
 

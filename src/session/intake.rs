@@ -11,6 +11,7 @@ use super::{Close, Session};
 use crate::client::registry::Pin;
 use crate::server::Server;
 use crate::server::prepared::{PREFIX, push_name};
+use crate::sql::classify_prefix;
 use crate::wire::error::{PgError, sqlstate};
 use crate::wire::frame::{self, HEADER, Header};
 use crate::wire::frontend::{self, Check, Named};
@@ -113,6 +114,7 @@ impl Session {
             }
             b'F' => {
                 self.raw(header);
+                self.wrote = true;
                 self.replies.await_ready(Awaited::FunctionCall);
             }
             b'c' | b'f' => {
@@ -151,6 +153,7 @@ impl Session {
             let frame = self.inbox.range(from, from + header.size);
             if let Some(text) = frontend::query_text(frame) {
                 let class = self.worker.classify(text);
+                self.wrote |= class.may_write();
                 self.remember_text(from + HEADER, from + header.size - 1);
                 if class.leaves_traces() && self.note(server, class, from + HEADER, from + header.size - 1) {
                     // What goes instead was put in the outbox.
@@ -159,6 +162,9 @@ impl Session {
                     return;
                 }
             }
+        } else {
+            self.wrote = true;
+            self.dirty |= classify_prefix(&self.front(header)[HEADER..]).leaves_traces();
         }
         self.raw(header);
         self.replies.await_ready(Awaited::Query);
@@ -169,6 +175,7 @@ impl Session {
         let from = self.inbox.start;
         if !whole {
             self.pin(Pin::LargeStatement);
+            self.wrote = true;
             self.raw(header);
             return Ok(());
         }
@@ -233,6 +240,7 @@ impl Session {
         };
         let (head, portal_end) = (bind.head, HEADER + bind.portal.len());
         let number = self.ensure(server, &statement);
+        self.wrote |= statement.class.may_write();
         self.remember_statement(&statement);
         if statement.class.leaves_traces() {
             self.note_statement(&statement);
@@ -330,6 +338,7 @@ impl Session {
                     server.unnamed = mine;
                 }
                 let class = unnamed.class;
+                self.wrote |= class.may_write();
                 self.remember_unnamed();
                 if class.leaves_traces() {
                     self.note_unnamed();

@@ -193,6 +193,8 @@ impl Ready {
             status: TxStatus::Idle,
             pin: Pin::None,
             dirty: false,
+            wrote: false,
+            last_write: None,
             renames,
             request_open: false,
             flushed: false,

@@ -74,6 +74,10 @@ pub struct Session {
     pin: Pin,
     /// Something may be left behind on the server that only DISCARD ALL (or closing it) removes.
     dirty: bool,
+    /// The open transaction, or the request under way, may have written.
+    wrote: bool,
+    /// When a transaction that may have written was last answered.
+    last_write: Option<Instant>,
     /// Statement names are translated (all pool modes but `session`).
     renames: bool,
     /// Parts of an extended request were sent, its Sync was not.

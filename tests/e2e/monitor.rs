@@ -194,8 +194,9 @@ impl Watch {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
+                let writes = Default::default();
                 tokio::select! {
-                    () = monitor::keep_true(&nodes, &settings, &feed) => panic!("the monitor has ended"),
+                    () = monitor::keep_true(&nodes, &settings, &feed, &writes) => panic!("the monitor has ended"),
                     _ = stopped => {}
                 }
             });
@@ -247,6 +248,7 @@ fn settings(cluster: &Cluster) -> config::Monitor {
         user: "pgherd".into(),
         password: cluster.passwords().monitor.clone(),
         database: "postgres".into(),
+        write_interval: Duration::from_millis(50),
         interval: INTERVAL,
         timeout: INTERVAL,
         failures: 2,

@@ -125,6 +125,7 @@ lifetime = "0"
 prepared_statements = 16
 [routing]
 split = false
+consistency = "eventual"
 max_classified_bytes = "17kB"
 cache_entries = 18
 [monitor]
@@ -133,6 +134,7 @@ password = "geheim"
 database = "watched"
 interval = "250ms"
 timeout = "20s"
+write_interval = "22ms"
 failures = 21
 [auth]
 method = "md5"

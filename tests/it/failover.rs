@@ -173,6 +173,7 @@ impl World {
             timeline: 1,
             received: Some(Lsn(0x300_0000)),
             replayed: None,
+            inserted: None,
             replay_delay_ms: None,
             upstream: None,
             version_num: 150_018,

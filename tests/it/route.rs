@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use pgherd::cluster::{Health, Node, NodeId, Role, Topology};
 use pgherd::route::{Target, Turn, TxStatus, route};
@@ -20,6 +21,7 @@ use pgherd::sql::catalog::BuiltIn;
 use pgherd::sql::{Class, classify};
 
 struct World {
+    start: Instant,
     topology: Topology,
     load: BTreeMap<NodeId, usize>,
     turn: Turn,
@@ -58,7 +60,14 @@ fn statements_go_where_the_data_files_say() {
 
 impl World {
     fn new() -> Self {
-        Self { topology: topology("", None), load: BTreeMap::new(), turn: Turn::default(), split: true, tick: 0 }
+        Self {
+            start: Instant::now(),
+            topology: topology("", None),
+            load: BTreeMap::new(),
+            turn: Turn::default(),
+            split: true,
+            tick: 0,
+        }
     }
 
     fn route(&mut self, text: &str) -> String {
@@ -76,14 +85,20 @@ impl World {
         }
     }
 
+    fn at(&self, second: &str) -> Instant {
+        self.start + Duration::from_secs(second.parse().unwrap())
+    }
+
     fn change(&mut self, line: &str) {
         let (line, because) = line.split_once(" because=").map_or((line, None), |(line, words)| (line, Some(words)));
         let (what, words) = line.split_once(' ').unwrap();
         match what {
             "topology" => {
                 self.topology = topology(words, because);
-                let loads = value(words, "load").unwrap_or_default().split(',').filter_map(|load| load.split_once(':'));
-                self.load = loads.map(|(name, load)| (node(name), load.parse().unwrap())).collect();
+                for (name, second) in pairs(words, "caught-up") {
+                    self.topology.nodes[usize::from(node(name).0)].caught_up_at = Some(self.at(second));
+                }
+                self.load = pairs(words, "load").map(|(name, load)| (node(name), load.parse().unwrap())).collect();
                 self.tick = 0;
             }
             "session" => {
@@ -93,12 +108,18 @@ impl World {
                     node: value(words, "node").map(node),
                     pinned: words.contains("pinned"),
                     reads_on_primary: words.contains("reads-on-primary"),
+                    last_write: value(words, "wrote").map(|second| self.at(second)),
                 };
             }
             "split" => self.split = words == "on",
             other => panic!("{other}?"),
         }
     }
+}
+
+/// `key=name:value,name:value`
+fn pairs<'a>(words: &'a str, key: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    value(words, key).unwrap_or_default().split(',').filter_map(|pair| pair.split_once(':'))
 }
 
 fn topology(words: &str, because: Option<&str>) -> Topology {
@@ -114,6 +135,7 @@ fn topology(words: &str, because: Option<&str>) -> Topology {
         upstream: None,
         lag_bytes: None,
         lag_ms: None,
+        caught_up_at: None,
         warning: None,
     });
     Topology {

@@ -88,6 +88,7 @@ fn observation(at: Instant, in_recovery: bool) -> Observation {
         timeline: 3,
         received: Some(Lsn(0x16_B374_D848)),
         replayed: Some(Lsn(0x16_B374_D748)),
+        inserted: None,
         replay_delay_ms: Some(250),
         upstream: None,
         version_num: 150_018,
