@@ -44,7 +44,7 @@ pub fn access(cluster: &Cluster, proxy: &Proxy, options: &Options) {
         proxy.http_port(),
         proxy.log().display(),
         match options.workload {
-            true => format!("{} clients send 80 % reads and 20 % writes through the proxy. ", workload::CLIENTS),
+            true => format!("{} clients read and {} writes through the proxy. ", workload::READERS, workload::WRITERS),
             false => String::new(),
         },
     ));

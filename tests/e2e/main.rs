@@ -5,6 +5,7 @@
 
 mod admin;
 mod cluster;
+mod consistency;
 mod demo;
 mod harness;
 mod login;

@@ -153,11 +153,13 @@ async fn a_storm_of_cancel_requests_hits_nobody_else() {
     let mut shot = 0;
     while started.elapsed() < Duration::from_secs(4) {
         // Several at once, each at whatever its client is doing at the moment.
-        let volley: Vec<_> = (0..4).map(|_| {
-            shot += 1;
-            let key = keys[(shot * 7 + shot / 10) % keys.len()].clone();
-            tokio::spawn(async move { cancel(port, &key).await })
-        }).collect();
+        let volley: Vec<_> = (0..4)
+            .map(|_| {
+                shot += 1;
+                let key = keys[(shot * 7 + shot / 10) % keys.len()].clone();
+                tokio::spawn(async move { cancel(port, &key).await })
+            })
+            .collect();
         for request in volley {
             request.await.unwrap();
         }

@@ -70,7 +70,11 @@ fn each_client_of_a_crowd_gets_its_own_rows_while_others_are_killed() {
         }
         until("only the living are clients", async || {
             let names = clients(&mut console, &role, "application_name").await;
-            if names.len() == IDLE + BUSY && !names.iter().any(|name| name == "victim") { Ok(()) } else { Err(names.len().to_string()) }
+            if names.len() == IDLE + BUSY && !names.iter().any(|name| name == "victim") {
+                Ok(())
+            } else {
+                Err(names.len().to_string())
+            }
         })
         .await;
         for (number, mut client) in idle.into_iter().enumerate().step_by(25) {

@@ -18,7 +18,8 @@ async fn no_pool_has_more_servers_than_its_size() {
         let (mut client, over) = (role.raw(proxy.port()).await, Arc::clone(&over));
         tasks.push(tokio::spawn(async move {
             while !over.load(Relaxed) {
-                let sql = format!("{}SELECT {number} FROM pg_sleep(0.005)", if number % 3 == 0 { "BEGIN; " } else { "" });
+                let sql =
+                    format!("{}SELECT {number} FROM pg_sleep(0.005)", if number % 3 == 0 { "BEGIN; " } else { "" });
                 assert_eq!(client.query(&sql).await.rows, [[Some(number.to_string())]]);
                 client.query("COMMIT").await;
             }
@@ -42,7 +43,12 @@ async fn no_pool_has_more_servers_than_its_size() {
 async fn users_share_the_servers_of_a_node_fairly() {
     let (greedy, late, third) = (Role::new("greedy"), Role::new("late"), Role::new("third"));
     let nodes = shared().nodes().map(|node| {
-        format!("[[node]]\nname = '{}'\nhost = '{}'\nport = {}\nmax_servers = 4\n", node.name(), node.host(), node.port())
+        format!(
+            "[[node]]\nname = '{}'\nhost = '{}'\nport = {}\nmax_servers = 4\n",
+            node.name(),
+            node.host(),
+            node.port()
+        )
     });
     let config = format!("{}{}{}{}", nodes.concat(), greedy.config(), late.user(), third.user());
     let proxy = Proxy::start(shared(), &format!("[pool]\nsize = 4\n[routing]\nsplit = false\n{config}"));
@@ -79,7 +85,12 @@ async fn users_share_the_servers_of_a_node_fairly() {
 }
 
 /// `count` clients that are never content; how often each was served until it is over.
-async fn hammer(proxy: &Proxy<'_>, role: &Role, count: u32, over: &Arc<AtomicBool>) -> tokio::task::JoinHandle<Vec<u32>> {
+async fn hammer(
+    proxy: &Proxy<'_>,
+    role: &Role,
+    count: u32,
+    over: &Arc<AtomicBool>,
+) -> tokio::task::JoinHandle<Vec<u32>> {
     let mut tasks = Vec::new();
     for _ in 0..count {
         let (mut client, over) = (role.raw(proxy.port()).await, Arc::clone(over));
