@@ -38,7 +38,7 @@ async fn reads_stay_on_the_primary_until_a_standby_has_the_write() {
             node.psql(&format!("SELECT pg_wal_replay_{what}()")).unwrap();
         }
     };
-    cluster.wait_caught_up();
+    cluster.wait_caught_up().unwrap();
     replay("pause");
     writer.batch_execute("INSERT INTO t VALUES (1)").await.unwrap();
     for _ in 0..100 {
@@ -52,7 +52,7 @@ async fn reads_stay_on_the_primary_until_a_standby_has_the_write() {
     writer.batch_execute("COMMIT").await.unwrap();
     // Once the standbys have it, the writer reads there again: what others write meanwhile it does not see.
     replay("resume");
-    cluster.wait_caught_up();
+    cluster.wait_caught_up().unwrap();
     replay("pause");
     proxy.client().await.batch_execute("INSERT INTO t VALUES (2)").await.unwrap();
     let started = Instant::now();

@@ -119,7 +119,7 @@ async fn transaction(client: &mut Raw, number: usize, step: usize, committed: u3
     assert_eq!(written.value(), format!("{number}:{step}"));
     let count = client.value(&format!("SELECT count(*) FROM work WHERE owner = '{owner}'")).await;
     assert_eq!(count, (committed + 1).to_string());
-    let keep = step % 3 != 0;
+    let keep = !step.is_multiple_of(3);
     let end = client.query(if keep { "COMMIT" } else { "ROLLBACK" }).await;
     assert_eq!((end.tags[0].as_str(), end.status), (if keep { "COMMIT" } else { "ROLLBACK" }, b'I'));
     u32::from(keep)
