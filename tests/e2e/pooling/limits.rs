@@ -232,7 +232,9 @@ async fn idle_servers_go_down_to_the_minimum_and_old_ones_are_replaced() {
 #[tokio::test]
 async fn servers_that_died_idle_are_noticed_before_anyone_gets_them() {
     let role = Role::new("mortal");
-    let proxy = Proxy::start(shared(), &format!("workers = 2\n[pool]\nsize = 4\n{}", role.config()));
+    // "eventual": those who have just written shall open servers on the standbys, too.
+    let more = format!("workers = 2\n[routing]\nconsistency = \"eventual\"\n[pool]\nsize = 4\n{}", role.config());
+    let proxy = Proxy::start(shared(), &more);
     let witnesses = Witness::all().await;
     let mut clients = Vec::new();
     for _ in 0..4 {
