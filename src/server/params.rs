@@ -108,13 +108,14 @@ fn parse_options(options: &str) -> Result<Vec<(String, String)>, String> {
         let assignment = if let Some(long) = word.strip_prefix("--") {
             long.to_owned()
         } else if word == "-c" {
-            words.next().ok_or("-c requires a value")?
+            words.next().ok_or("invalid command-line argument for server process: -c")?
         } else if let Some(short) = word.strip_prefix("-c") {
             short.to_owned()
         } else {
             return Err(format!("invalid command-line argument for server process: {word}"));
         };
-        let (name, value) = assignment.split_once('=').ok_or(format!("-c {assignment} requires a value"))?;
+        let option = if word.starts_with("--") { "--" } else { "-c " };
+        let (name, value) = assignment.split_once('=').ok_or(format!("{option}{assignment} requires a value"))?;
         settings.push((name.replace('-', "_"), value.to_owned()));
     }
     Ok(settings)

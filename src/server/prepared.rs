@@ -56,6 +56,11 @@ impl Prepared {
         self.by_id.remove(&id);
     }
 
+    /// What is prepared is not known any more: all will be prepared again, under new names.
+    pub fn forget(&mut self) {
+        self.by_id.clear();
+    }
+
     /// After DEALLOCATE ALL or DISCARD ALL.
     pub fn clear(&mut self) {
         self.by_id.clear();

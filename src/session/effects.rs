@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::Session;
 use super::names::Statement;
-use super::replies::{Awaited, Op, Reply, Undo};
+use super::replies::{Awaited, Ends, Op, Reply, Undo};
 use crate::client::registry::Pin;
 use crate::route::TxStatus;
 use crate::server::Server;
 use crate::server::params::Settings;
-use crate::server::prepared::push_name;
+use crate::server::prepared::{PREFIX, push_name};
 use crate::sql::{Class, Effects, Kind, set};
 use crate::wire::frame;
 use crate::wire::frontend;
@@ -27,13 +27,14 @@ pub(super) struct SessionSettings {
     pub wanted: Arc<Settings>,
     /// Made by statements whose outcome is not known yet, or whose transaction is open.
     pending: Vec<Change>,
+    /// One of these is no plain SET. (Meaningless when there are none.)
+    resets: bool,
 }
 
 enum Change {
     Set { name: String, value: String },
     Reset { name: String },
     ResetAll,
-    DeallocateAll,
     DiscardAll,
 }
 
@@ -69,7 +70,7 @@ impl Traces for Class {
 
 impl SessionSettings {
     pub(super) fn new(startup: Arc<Settings>) -> Self {
-        Self { wanted: Arc::clone(&startup), startup, pending: Vec::new() }
+        Self { wanted: Arc::clone(&startup), startup, pending: Vec::new(), resets: false }
     }
 }
 
@@ -96,45 +97,69 @@ impl Session {
     }
 
     /// After each round: what was pending takes effect, or does not.
-    pub(super) fn settle_changes(&mut self, server: &mut Server, failed: bool, rolled_back: bool) {
+    pub(super) fn settle_changes(&mut self, server: &mut Server, failed: bool, ends: Ends) {
         if self.settings.pending.is_empty() {
             return;
         }
-        match self.status {
-            TxStatus::Idle if failed || rolled_back => self.settings.pending.clear(),
-            TxStatus::Idle => {
-                for change in std::mem::take(&mut self.settings.pending) {
-                    self.apply(server, change);
-                }
+        let idle = self.status == TxStatus::Idle;
+        let apply = match () {
+            () if ends.none() && !idle => return, // the transaction decides
+            () if ends.none() => !failed,
+            // COMMIT, also AND CHAIN
+            () if ends.rollbacks == 0 && !failed && (idle || ends.last) => true,
+            // ROLLBACK, also AND CHAIN (what was pending at a ROLLBACK TO has pinned the session)
+            () if ends.commits == 0 && ends.rollbacks == 1 && !failed && ends.last => false,
+            // Several ends in one round: which change was before which can't be told, only PostgreSQL knows.
+            () => {
+                self.pin(Pin::Setting);
+                false
             }
-            // The transaction decides.
-            TxStatus::InTransaction | TxStatus::Failed => {}
+        };
+        let pending = std::mem::take(&mut self.settings.pending);
+        if apply {
+            for change in pending {
+                self.apply(server, change);
+            }
+            self.restore(server);
+        }
+    }
+
+    /// RESET went to the server's defaults, where PostgreSQL would have gone to what the client asked for at its start:
+    /// that is put right at once, and the client is told what it would have been told.
+    fn restore(&mut self, server: &mut Server) {
+        let between_messages = self.passing == 0 && !self.request_open && self.replies.is_quiet();
+        if between_messages
+            && !server.settings.same(&self.settings.wanted)
+            && let Some(sql) = self.settings.wanted.sql_from(&server.settings)
+        {
+            self.outbox.push_own(|out| frontend::push_query(out, &sql));
+            self.replies.await_ready(Awaited::Restored);
+            server.unnamed = None;
+            server.settings = Arc::clone(&self.settings.wanted);
         }
     }
 
     fn apply(&mut self, server: &mut Server, change: Change) {
         let settings = &mut self.settings;
         match change {
-            Change::Set { name, value } => settings.wanted = Arc::new(settings.wanted.with(&name, &value)),
+            Change::Set { name, value } => {
+                let same = Arc::ptr_eq(&server.settings, &settings.wanted);
+                settings.wanted = Arc::new(settings.wanted.with(&name, &value));
+                server.settings = match same {
+                    true => Arc::clone(&settings.wanted),
+                    false => Arc::new(server.settings.with(&name, &value)),
+                };
+            }
             Change::Reset { name } => {
-                // PostgreSQL's RESET on this server went to the server's own default, not to what this client asked
-                // for at its start: that is carried there before the next statement.
                 server.settings = Arc::new(server.settings.without(&name));
                 settings.wanted = Arc::new(match settings.startup.get(&name) {
                     Some(value) => settings.wanted.with(&name, value),
                     None => settings.wanted.without(&name),
                 });
-                return;
             }
             Change::ResetAll => {
                 server.settings = Arc::default();
                 settings.wanted = Arc::clone(&settings.startup);
-                return;
-            }
-            Change::DeallocateAll => {
-                self.names.clear();
-                server.prepared.clear();
-                return;
             }
             Change::DiscardAll => {
                 self.names.clear();
@@ -142,10 +167,14 @@ impl Session {
                 server.unnamed = None;
                 server.settings = Arc::default();
                 settings.wanted = Arc::clone(&settings.startup);
-                return;
             }
         }
-        server.settings = Arc::clone(&settings.wanted);
+    }
+
+    /// A RESET is on its way: what comes behind it must wait, lest it run before the client's own values are back.
+    #[inline]
+    pub(super) fn is_resetting(&self) -> bool {
+        self.settings.resets && !self.settings.pending.is_empty() && !self.replies.is_quiet()
     }
 }
 
@@ -156,34 +185,36 @@ impl Session {
     pub(super) fn note(&mut self, server: &mut Server, class: Class, from: usize, to: usize) -> bool {
         let text = String::from_utf8_lossy(self.inbox.range(from, to)).into_owned();
         if class.kind == (Kind::Deallocate { all: false }) && self.renames {
-            return self.deallocate(server, &text);
+            let Some(sql) = self.deallocate(server, &text) else { return false };
+            self.outbox.push_own(|out| frontend::push_query(out, &sql));
+            return true;
         }
-        self.note_text(class, &text);
+        self.note_text(server, class, &text);
         false
     }
 
     /// A statement is bound.
-    pub(super) fn note_statement(&mut self, statement: &Statement) {
+    pub(super) fn note_statement(&mut self, server: &mut Server, statement: &Statement) {
         let text = String::from_utf8_lossy(statement.text()).into_owned();
-        self.note_text(statement.class, &text);
+        self.note_text(server, statement.class, &text);
     }
 
     /// The unnamed statement is bound.
-    pub(super) fn note_unnamed(&mut self) {
+    pub(super) fn note_unnamed(&mut self, server: &mut Server) {
         let Some(unnamed) = self.names.unnamed() else { return };
         let text = unnamed.tail.split(|b| *b == 0).next().unwrap_or_default();
         let (class, text) = (unnamed.class, String::from_utf8_lossy(text).into_owned());
-        self.note_text(class, &text);
+        self.note_text(server, class, &text);
     }
 
-    fn note_text(&mut self, class: Class, text: &str) {
+    fn note_text(&mut self, server: &mut Server, class: Class, text: &str) {
+        self.note_deallocated(server, class, text);
         match class.kind {
-            Kind::Deallocate { all: true } => return self.settings.pending.push(Change::DeallocateAll),
-            Kind::DiscardAll => return self.settings.pending.push(Change::DiscardAll),
+            Kind::DiscardAll => return self.await_change(Change::DiscardAll),
             Kind::RollbackTo if !self.settings.pending.is_empty() => return self.pin(Pin::Setting),
             Kind::Set if !class.effects.intersects(Effects::SET_ROLE) => {
                 match settings(text) {
-                    Some(changes) => self.settings.pending.extend(changes),
+                    Some(changes) => changes.for_each(|change| self.await_change(change)),
                     None => self.pin(Pin::Setting),
                 }
                 return;
@@ -198,10 +229,44 @@ impl Session {
         }
     }
 
-    /// `DEALLOCATE name` of a statement prepared by protocol: the client's name is the proxy's to translate.
-    fn deallocate(&mut self, server: &mut Server, text: &str) -> bool {
-        let Some(name) = deallocated_name(text) else { return false };
-        let Some(statement) = self.names.remove(name.as_bytes()) else { return false };
+    fn await_change(&mut self, change: Change) {
+        let resets = !matches!(change, Change::Set { .. });
+        self.settings.resets = resets || (self.settings.resets && !self.settings.pending.is_empty());
+        self.settings.pending.push(change);
+    }
+
+    /// What the server has prepared for others may be gone, whatever becomes of the transaction.
+    fn note_deallocated(&mut self, server: &mut Server, class: Class, text: &str) {
+        match class.kind {
+            Kind::Deallocate { all: true } => {
+                server.prepared.forget();
+                if self.status != TxStatus::Failed {
+                    self.names.clear();
+                }
+            }
+            Kind::Deallocate { all: false } => {
+                let ours = deallocated_name(text).is_none_or(|name| name.as_bytes().starts_with(PREFIX));
+                if ours {
+                    server.prepared.forget();
+                }
+            }
+            Kind::DiscardAll => server.prepared.forget(),
+            // Within several statements.
+            _ if class.effects.intersects(Effects::SQL_DEALLOCATE) => {
+                server.prepared.forget();
+                self.dirty = true;
+                if text.split(';').any(|statement| deallocated_name(statement).as_deref() == Some("all")) {
+                    self.names.clear();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// `DEALLOCATE name` of a statement prepared by protocol: the client's name is the proxy's to translate. What goes to
+    /// the server instead; `None` if the name is not one of these.
+    pub(super) fn deallocate(&mut self, server: &mut Server, text: &str) -> Option<String> {
+        let statement = self.names.remove(deallocated_name(text)?.as_bytes())?;
         // Whether or not this server has it: prepared and deallocated, the tag is PostgreSQL's own.
         let number = match server.prepared.touch(statement.id) {
             Some(number) => number,
@@ -226,14 +291,9 @@ impl Session {
             }
         };
         server.prepared.remove(statement.id);
-        self.outbox.push_own(|out| {
-            frame::push(out, b'Q', |out| {
-                out.extend_from_slice(b"DEALLOCATE \"");
-                push_name(out, number);
-                out.extend_from_slice(b"\"\0");
-            });
-        });
-        true
+        let mut name = Vec::new();
+        push_name(&mut name, number);
+        Some(format!("DEALLOCATE \"{}\"", String::from_utf8_lossy(&name)))
     }
 }
 

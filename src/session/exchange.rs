@@ -96,7 +96,7 @@ impl Session {
                 if ex.server.is_none() {
                     return Poll::Ready(Ok(Ended::Released));
                 }
-                if self.is_free() && self.entry.lock_cancel().in_flight > 0 {
+                if self.is_free() && ex.buffer.is_empty() && self.entry.lock_cancel().in_flight > 0 {
                     return Poll::Ready(Ok(Ended::CancelInFlight));
                 }
                 if self.is_quiet() && self.status == TxStatus::Idle && self.entry.kick.is_set(cx) {
@@ -158,13 +158,15 @@ impl Session {
                         ex.fresh = true;
                     }
                 }
-                Taken::Elsewhere => ex.blocked = true,
+                Taken::Elsewhere | Taken::Wait => ex.blocked = true,
                 Taken::Switch => {
                     self.outbox.push_own(frontend::push_sync);
                     self.replies.await_ready(Awaited::OwnSync);
                     self.request_open = false;
                     ex.blocked = true;
                 }
+                // As PostgreSQL: what was asked for before is done first.
+                Taken::Goodbye if !self.replies.is_quiet() && !self.replies.copy_in => ex.blocked = true,
                 Taken::Goodbye => return Poll::Ready(Err(Close::ByClient)),
             }
             if !self.outbox.is_empty() || ex.blocked {
@@ -298,10 +300,10 @@ impl Session {
             self.dirty = true;
             return Err(Close::Error(PgError { severity: "FATAL".into(), ..error }));
         }
-        if matches!(round.awaited, Awaited::Injected | Awaited::OwnSync) {
+        if matches!(round.awaited, Awaited::Injected | Awaited::Restored | Awaited::OwnSync) {
             return Ok(());
         }
-        self.settle_changes(server, round.failed, round.rolled_back);
+        self.settle_changes(server, round.failed, round.ends);
         if self.wrote && self.status == TxStatus::Idle {
             self.wrote = false;
             self.last_write = Some(Instant::now());

@@ -12,6 +12,7 @@ use crate::client::registry::Pin;
 use crate::server::Server;
 use crate::server::prepared::{PREFIX, push_name};
 use crate::sql::classify_prefix;
+use crate::sql::{Class, Kind};
 use crate::wire::error::{PgError, sqlstate};
 use crate::wire::frame::{self, HEADER, Header};
 use crate::wire::frontend::{self, Check, Named};
@@ -27,6 +28,8 @@ pub(super) enum Taken {
     Elsewhere,
     /// So does the rest of this one, of which nothing was executed yet.
     Switch,
+    /// The next request is this server's, but must wait until the ones before are answered.
+    Wait,
     /// Terminate.
     Goodbye,
 }
@@ -60,11 +63,13 @@ impl Session {
             if header.tag == b'X' {
                 return Ok(Taken::Goodbye);
             }
-            if !self.replies.copy_in
-                && (!self.request_open || self.flushed)
-                && let Some(stop) = self.belongs_elsewhere(server)
-            {
-                return Ok(stop);
+            if !self.replies.copy_in && (!self.request_open || self.flushed) {
+                if let Some(stop) = self.belongs_elsewhere(server) {
+                    return Ok(stop);
+                }
+                if self.is_resetting() {
+                    return Ok(Taken::Wait);
+                }
             }
             self.flushed = header.tag == b'H';
             if let Some(stop) = self.take_frame(server, header)? {
@@ -186,11 +191,7 @@ impl Session {
         };
         let class = self.worker.classify(parse.text);
         if parse.name.is_empty() {
-            let count = self.names.set_unnamed(parse.tail, class);
-            server.unnamed = Some((self.entry.id, count));
-            self.replies.await_op(Op { reply: Reply::Forward, undo: Undo::ParseUnnamed });
-            self.cell().server_parses.add(1);
-            self.raw(header);
+            self.parse_unnamed(server, header, class);
             return Ok(());
         }
         self.request_open = true;
@@ -226,6 +227,28 @@ impl Session {
         Ok(())
     }
 
+    fn parse_unnamed(&mut self, server: &mut Server, header: Header, class: Class) {
+        let (from, to) = (self.inbox.start + HEADER + 1, self.inbox.start + header.size);
+        self.cell().server_parses.add(1);
+        if class.kind == (Kind::Deallocate { all: false }) {
+            let text = self.inbox.range(from, to).split(|b| *b == 0).next().unwrap_or_default();
+            let text = String::from_utf8_lossy(text).into_owned();
+            if let Some(sql) = self.deallocate(server, &text) {
+                let tail = [sql.as_bytes(), b"\0\0\0"].concat();
+                server.unnamed = Some((self.entry.id, self.names.set_unnamed(&tail, class)));
+                self.outbox.push_own(|out| frontend::push_parse(out, b"", &tail));
+                self.replies.await_op(Op { reply: Reply::Forward, undo: Undo::ParseUnnamed });
+                self.request_open = true;
+                self.inbox.start += header.size;
+                return;
+            }
+        }
+        let count = self.names.set_unnamed(self.inbox.range(from, to), class);
+        server.unnamed = Some((self.entry.id, count));
+        self.replies.await_op(Op { reply: Reply::Forward, undo: Undo::ParseUnnamed });
+        self.raw(header);
+    }
+
     fn bind(&mut self, server: &mut Server, header: Header) {
         let from = self.inbox.start;
         let front = self.front(header);
@@ -243,7 +266,7 @@ impl Session {
         self.wrote |= statement.class.may_write();
         self.remember_statement(&statement);
         if statement.class.leaves_traces() {
-            self.note_statement(&statement);
+            self.note_statement(server, &statement);
         }
         let portal = self.inbox.range(from + HEADER, from + portal_end);
         let rest = header.size - head;
@@ -341,7 +364,7 @@ impl Session {
                 self.wrote |= class.may_write();
                 self.remember_unnamed();
                 if class.leaves_traces() {
-                    self.note_unnamed();
+                    self.note_unnamed(server);
                 }
             }
             None if server.unnamed.is_some() => {

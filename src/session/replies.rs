@@ -19,6 +19,8 @@ pub enum Awaited {
     FunctionCall,
     /// A message of ours: nothing of its round reaches the client.
     Injected,
+    /// As `Injected`, but the client is told the changed parameters: its own statement made them others before.
+    Restored,
     /// A Sync of ours behind messages of the client's: all but the ReadyForQuery reaches the client.
     OwnSync,
 }
@@ -65,10 +67,18 @@ pub struct Round {
     pub status: TxStatus,
     /// An ErrorResponse came.
     pub failed: bool,
-    /// The last CommandComplete was ROLLBACK.
-    pub rolled_back: bool,
+    pub ends: Ends,
     /// The error of an injected round.
     pub injected_error: Option<PgError>,
+}
+
+/// The transactions that ended within a round, by the tags of their CommandComplete. (So does ROLLBACK TO count.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    pub commits: u32,
+    pub rollbacks: u32,
+    /// Nothing was run after the last of them.
+    pub last: bool,
 }
 
 /// Why `walk` stopped.
@@ -95,7 +105,7 @@ pub struct Replies {
     /// A CopyDone or CopyFail was sent since the last ReadyForQuery was asked for.
     copy_ended: bool,
     failed: bool,
-    rolled_back: bool,
+    ends: Ends,
     injected_error: Option<PgError>,
     /// ParameterStatus seen, to be taken by the session.
     pub reported: Vec<(String, String)>,
@@ -172,8 +182,7 @@ impl Replies {
             };
             let have = buffer.end - buffer.start;
             let awaited = self.awaited.front().map(|w| w.awaited);
-            let swallow =
-                awaited == Some(Awaited::Injected) || (header.tag == b'Z' && awaited == Some(Awaited::OwnSync));
+            let swallow = awaited.is_some_and(|awaited| awaited.swallows(header.tag));
             if looks_into(header.tag) && header.size <= LOOK_INTO {
                 if have < header.size {
                     return Walked::NeedMore;
@@ -181,7 +190,7 @@ impl Replies {
                 let (from, to) = (buffer.start, buffer.start + header.size);
                 buffer.start = to;
                 let kept = self.look(header.tag, buffer, from, to);
-                if kept && (!swallow || header.tag == b'A') {
+                if kept && !swallow {
                     push(forward, from, to);
                 }
                 if header.tag == b'Z' {
@@ -199,7 +208,7 @@ impl Replies {
     fn look(&mut self, tag: u8, buffer: &mut Buffer, from: usize, to: usize) -> bool {
         match tag {
             b'1' | b'3' => return self.acknowledged(tag, buffer, from),
-            b'C' => self.rolled_back = buffer.range(from + HEADER, to).starts_with(b"ROLLBACK\0"),
+            b'C' => self.ends.note(buffer.range(from + HEADER, to)),
             b'E' => self.error(buffer.range(from + HEADER, to)),
             b'S' => self.parameter(buffer.range(from + HEADER, to)),
             b'G' => self.copy_in_begins(),
@@ -223,7 +232,7 @@ impl Replies {
         self.failed = true;
         self.errors += 1;
         self.copy_in = false;
-        if self.awaited.front().is_some_and(|w| w.awaited == Awaited::Injected) {
+        if self.awaited.front().is_some_and(|w| matches!(w.awaited, Awaited::Injected | Awaited::Restored)) {
             self.injected_error = Some(PgError::parse(body));
         }
         self.fatal |= frame_severity(body).is_some_and(|severity| severity == b"FATAL" || severity == b"PANIC");
@@ -273,10 +282,40 @@ impl Replies {
             awaited: waiting.awaited,
             status,
             failed: std::mem::take(&mut self.failed),
-            rolled_back: std::mem::take(&mut self.rolled_back),
+            ends: std::mem::take(&mut self.ends),
             injected_error: self.injected_error.take(),
         };
         Walked::Ready(round)
+    }
+}
+
+// === impl Awaited, Ends ===
+
+impl Awaited {
+    /// Whether the client never sees a message of this kind in the round.
+    #[inline]
+    fn swallows(self, tag: u8) -> bool {
+        match self {
+            Awaited::Query | Awaited::Sync | Awaited::FunctionCall => false,
+            Awaited::OwnSync => tag == b'Z',
+            // Notifications are the client's whenever they come.
+            Awaited::Injected => tag != b'A',
+            Awaited::Restored => tag != b'A' && tag != b'S',
+        }
+    }
+}
+
+impl Ends {
+    #[inline]
+    fn note(&mut self, tag: &[u8]) {
+        let (commit, rollback) = (tag == b"COMMIT\0", tag == b"ROLLBACK\0");
+        self.commits += u32::from(commit);
+        self.rollbacks += u32::from(rollback);
+        self.last = commit || rollback;
+    }
+
+    pub fn none(self) -> bool {
+        self.commits + self.rollbacks == 0
     }
 }
 
