@@ -120,10 +120,8 @@ impl Worker {
         loop {
             tokio::select! {
                 biased;
-                received = inbox.recv() => {
-                    let Some((socket, peer)) = received else { break };
-                    self.adopt(socket, peer);
-                }
+                // No more come once nobody accepts; those that are here go on.
+                Some((socket, peer)) = inbox.recv() => self.adopt(socket, peer),
                 // The sender is gone: the proxy stops.
                 () = async { while self.stop.changed().await.is_ok() {} } => break,
             }

@@ -17,7 +17,7 @@ use crate::harness::drivers;
 use crate::harness::raw::{Raw, Role};
 
 /// Asks again until it is so; panics with the last answer after 30 s.
-async fn until<T: std::fmt::Debug>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, String>) -> T {
+async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, String>) -> T {
     let started = Instant::now();
     loop {
         match ask().await {
