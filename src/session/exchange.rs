@@ -132,7 +132,8 @@ impl Session {
     /// A session that waits for its client in the middle of a transaction holds no buffers.
     fn rest_buffers(&mut self, ex: &mut Exchange) {
         if self.replies.is_quiet() {
-            if ex.buffer.is_empty() && !ex.buffer.is_none() {
+            // What a slow client has not got yet still lies in it.
+            if ex.forward.is_empty() && ex.buffer.is_empty() && !ex.buffer.is_none() {
                 self.worker.buffers.give(&mut ex.buffer);
             }
             if self.inbox.is_empty() && self.outbox.is_empty() && !self.inbox.is_none() {
