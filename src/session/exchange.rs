@@ -108,7 +108,7 @@ impl Session {
                 if !self.outbox.is_empty() {
                     moved |= self.poll_to_server(ex, cx)?.is_ready();
                 }
-                if self.outbox.is_empty() && !ex.blocked {
+                if self.outbox.is_empty() && !ex.blocked && !self.replies.is_crowded() {
                     moved |= self.poll_from_client(ex, cx)?.is_ready();
                 }
             }
@@ -157,6 +157,12 @@ impl Session {
                         self.inbox.grow(size);
                     } else {
                         ex.fresh = true;
+                    }
+                }
+                Taken::Full => {
+                    ex.fresh = true;
+                    if self.outbox.is_empty() {
+                        return Poll::Pending;
                     }
                 }
                 Taken::Elsewhere | Taken::Wait => ex.blocked = true,

@@ -28,6 +28,8 @@ pub(super) enum Taken {
     Elsewhere,
     /// So does the rest of this one, of which nothing was executed yet.
     Switch,
+    /// Enough for one write; there is more.
+    Full,
     /// The next request is this server's, but must wait until the ones before are answered.
     Wait,
     /// Terminate.
@@ -47,6 +49,9 @@ impl Session {
                 if self.passing > 0 {
                     return Ok(Taken::NeedMore);
                 }
+            }
+            if self.outbox.is_full() || self.replies.is_crowded() {
+                return Ok(Taken::Full);
             }
             let header = match frame::header(self.inbox.filled()) {
                 Ok(Some(header)) => header,
@@ -82,6 +87,10 @@ impl Session {
     fn take_frame(&mut self, server: &mut Server, header: Header) -> Result<Option<Taken>, Close> {
         let have = self.inbox.end - self.inbox.start;
         let whole = have >= header.size;
+        if self.replies.is_skipping() && matches!(header.tag, b'P' | b'B' | b'D' | b'E' | b'C' | b'Q' | b'F') {
+            self.raw(header);
+            return Ok(None);
+        }
         match header.tag {
             b'Q' => {
                 if !whole && header.size <= self.largest_looked_into() {

@@ -8,6 +8,9 @@ use crate::net::buffer::Buffer;
 /// Slices given to one write; a longer batch takes further writes.
 const MAX_SLICES: usize = 16;
 
+/// A few of the client's bytes can make many of ours (a Bind whose statement must be prepared first).
+const MAX_OWN: usize = 64 * 1024;
+
 #[derive(Default)]
 pub struct Outbox {
     segments: Vec<Segment>,
@@ -32,6 +35,12 @@ enum Segment {
 impl Outbox {
     pub fn is_empty(&self) -> bool {
         self.next == self.segments.len()
+    }
+
+    /// More bytes of ours than should be added to.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.own.len() >= MAX_OWN
     }
 
     /// Forwards the client's bytes from `from` to `to` as they lie.

@@ -122,6 +122,9 @@ struct Waiting {
     copy_ended: bool,
 }
 
+/// Messages on their way whose answers are counted on.
+const MAX_UNANSWERED: usize = 8192;
+
 /// Messages larger than this are never looked into.
 const LOOK_INTO: usize = 8192;
 
@@ -149,6 +152,19 @@ impl Replies {
     pub fn copy_ends(&mut self) {
         self.copy_in = false;
         self.copy_ended = true;
+    }
+
+    /// So much is unanswered that no more should be asked: PostgreSQL will answer without, since it holds back no more
+    /// than 8 kB of acknowledgements (1638 of them).
+    #[inline]
+    pub fn is_crowded(&self) -> bool {
+        (self.ops.len() >= MAX_UNANSWERED || self.awaited.len() >= MAX_UNANSWERED) && !self.is_skipping()
+    }
+
+    /// PostgreSQL has answered with an error and ignores all up to the Sync that is not sent yet.
+    #[inline]
+    pub fn is_skipping(&self) -> bool {
+        self.failed && self.awaited.is_empty()
     }
 
     /// No ReadyForQuery is to come.
@@ -272,10 +288,16 @@ impl Replies {
             _ => return Walked::Garbage,
         };
         let Some(waiting) = self.awaited.pop_front() else { return Walked::Garbage };
+        if self.awaited.is_empty() {
+            self.awaited.shrink_to(64);
+        }
         while self.ops.front().is_some_and(|(round, _)| *round <= waiting.round) {
             if let Some((_, op)) = self.ops.pop_front() {
                 self.undone.push(op.undo);
             }
+        }
+        if self.ops.is_empty() {
+            self.ops.shrink_to(64);
         }
         self.copy_in = false;
         let round = Round {

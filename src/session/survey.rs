@@ -2,7 +2,7 @@
 
 use crate::sql::Class;
 use crate::wire::frame::{self, HEADER};
-use crate::wire::frontend::{self, Named};
+use crate::wire::frontend::{self, Check, Named};
 
 /// Something in the request that has a class.
 pub enum Piece<'a> {
@@ -50,8 +50,11 @@ pub fn survey(bytes: &[u8], mut class_of: impl FnMut(Piece<'_>) -> Option<Class>
         let Some(header) = header else { return Survey::Unfinished { at_least: at + HEADER } };
         match header.tag {
             b'X' => break Ends::Terminate,
+            // They have no body; what PostgreSQL says to one is PostgreSQL's to say.
+            b'S' | b'H' if header.size > HEADER => return Survey::Opaque,
             b'S' => break Ends::Sync { empty: at == 0 },
             b'H' => break Ends::Flush { executes },
+            _ if frontend::check(header) != Check::Fine => return Survey::Opaque,
             _ => {}
         }
         let whole = bytes.get(at..at + header.size);
@@ -187,5 +190,7 @@ mod tests {
     fn a_function_call_is_opaque() {
         assert_eq!(survey(b"F\0\0\0\x04", class_of), Survey::Opaque);
         assert_eq!(survey(b"Q\0\0\0\x01", class_of), Survey::Opaque);
+        assert_eq!(survey(b"E\0\0\x50\0", class_of), Survey::Opaque);
+        assert_eq!(survey(b"S\0\0\0\x06ab", class_of), Survey::Opaque);
     }
 }

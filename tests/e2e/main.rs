@@ -8,6 +8,7 @@ mod cluster;
 mod consistency;
 mod demo;
 mod harness;
+mod hostile;
 mod login;
 mod monitor;
 mod pooling;

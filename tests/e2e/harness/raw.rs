@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use pgherd::demo::Cluster;
+use pgherd::credential::Credential;
+use pgherd::demo::{Cluster, Node};
 use pgherd::net::exact::{Message, read_message};
+use pgherd::server::connect::{LoggedIn, Login, connect};
 use pgherd::wire::cancel::BackendKey;
 use pgherd::wire::error::PgError;
 use pgherd::wire::{frame, frontend, startup};
@@ -16,7 +18,7 @@ use tokio::net::TcpStream;
 use super::{shared, unique};
 
 /// Nothing may hang: an answer that takes longer fails the test.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// One connection.
 pub struct Raw {
@@ -66,6 +68,17 @@ impl Raw {
                 _ => {}
             }
         }
+    }
+
+    /// Straight to a node, as one of the cluster's own roles in database `app`.
+    pub async fn direct(cluster: &Cluster, node: &Node, user: &str) -> Self {
+        let credential = Credential::Password(cluster.passwords().of(user).unwrap().clone());
+        let (host, port) = (node.host(), node.port());
+        let login =
+            Login { host, port, user, database: "app", parameters: &[], credential: &credential, timeout: PATIENCE };
+        let LoggedIn { stream, parameters, process_id, cancel_key } = connect(login).await.unwrap();
+        let key = BackendKey { process_id, secret: cancel_key.into() };
+        Self { stream: BufReader::new(stream), port, key, parameters: parameters.into_iter().collect() }
     }
 
     pub async fn send(&mut self, bytes: &[u8]) {
