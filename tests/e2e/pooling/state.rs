@@ -89,8 +89,8 @@ async fn what_a_client_asked_for_at_its_start_holds_on_every_server() {
             let write = format!("{read}, pg_current_xact_id() IS NULL");
             client.prepare("write", &write).await;
             for round in 0..12 {
-                assert_eq!(client.query(&read).await.rows, [want.clone()], "round {round}");
-                assert_eq!(client.unnamed(&read, &[]).await.rows, [want.clone()], "round {round}");
+                assert_eq!(client.query(&read).await.rows, std::slice::from_ref(&want), "round {round}");
+                assert_eq!(client.unnamed(&read, &[]).await.rows, std::slice::from_ref(&want), "round {round}");
                 assert_eq!(client.execute("write", &[]).await.rows[0][..8], want, "round {round}");
             }
             assert_eq!(client.query("SELECT 1").await.kinds, "TDCZ", "no word of the others' settings");
