@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::queue::{Ask, Grant, Ticket, Waiter};
+use super::queue::{Ask, Grant, Queue, Slot, Ticket, Waiter};
 use super::{Pool, Queued};
 use crate::server::connect::ConnectError;
 use crate::server::{IdleCheck, Server};
@@ -46,6 +46,9 @@ pub(super) struct Wake {
     granted: oneshot::Sender<Granted>,
 }
 
+/// How to take a place in the queue.
+type Join = fn(&mut Queue<Queued, Wake>, Slot, Wake, Instant) -> Ticket;
+
 enum Granted {
     Server(Checkout),
     Connect(Permit),
@@ -75,7 +78,7 @@ impl Pool {
                 None => match self.ask(worker) {
                     Ok(granted) => granted,
                     Err(Busy::Full) => return Err(CheckoutError::QueueFull { waiting: self.settings.max_waiting }),
-                    Err(Busy::Wait) => self.wait(started).await?,
+                    Err(Busy::Wait) => self.wait(started, Queue::wait).await?,
                 },
             };
             match granted {
@@ -87,7 +90,7 @@ impl Pool {
                 Granted::Connect(permit) => match permit.connect(worker).await {
                     // A full node is not a failure while this pool has servers that will come free.
                     Err(error) if is_too_many_connections(&error) && self.counts().lent > 0 => {
-                        waited_for = Some(self.wait(started).await?);
+                        waited_for = Some(self.wait(started, Queue::wait_for_server).await?);
                     }
                     done => return done.map_err(CheckoutError::Connect),
                 },
@@ -130,10 +133,10 @@ impl Pool {
         }
     }
 
-    async fn wait(self: &Arc<Self>, started: Instant) -> Result<Granted, CheckoutError> {
+    async fn wait(self: &Arc<Self>, started: Instant, join: Join) -> Result<Granted, CheckoutError> {
         let (granted, receiver) = oneshot::channel();
         let wake = Wake { pool: Arc::clone(self), granted };
-        let ticket = self.lock().wait(self.slot, wake, Instant::now());
+        let ticket = join(&mut self.lock(), self.slot, wake, Instant::now());
         let _place = Place { pool: Arc::clone(self), ticket };
         let timeout = self.settings.wait_timeout;
         let left = timeout.saturating_sub(started.elapsed());
@@ -219,7 +222,14 @@ impl Drop for Checkout {
 impl Permit {
     async fn connect(mut self, worker: usize) -> Result<Checkout, ConnectError> {
         let pool = Arc::clone(self.pool.as_ref().expect("a permit has its pool until it is consumed"));
-        let server = pool.open_server(worker).await?;
+        let server = match pool.open_server(worker).await {
+            Err(error) if is_too_many_connections(&error) => {
+                self.pool = None;
+                pool.lock().refused(pool.slot);
+                return Err(error);
+            }
+            opened => opened?,
+        };
         self.pool = None;
         pool.lock().connected(pool.slot);
         Ok(Checkout { server: Some(server), pool })

@@ -130,11 +130,32 @@ impl<S, W: Waiter<S>> Queue<S, W> {
         if pool.waiters.len() >= pool.max_waiting { Ask::Full } else { Ask::Busy }
     }
 
+    /// Takes a place in the queue. What came free since `ask` was answered is given out at once: nobody else would.
     pub fn wait(&mut self, slot: Slot, waiter: W, now: Instant) -> Ticket {
+        let ticket = self.wait_for_server(slot, waiter, now);
+        self.serve(slot);
+        ticket
+    }
+
+    /// As `wait`, but with servers lent that will come back, room to open one is not given out at once: PostgreSQL has
+    /// just refused that.
+    pub fn wait_for_server(&mut self, slot: Slot, waiter: W, now: Instant) -> Ticket {
         self.next_ticket += 1;
         let waiting = Waiting { ticket: self.next_ticket, since: now, waiter };
-        self.pools[slot.0].waiters.push_back(waiting);
-        Ticket(self.next_ticket)
+        let pool = &mut self.pools[slot.0];
+        pool.waiters.push_back(waiting);
+        while !pool.waiters.is_empty()
+            && let Some(idle) = pool.idle.pop()
+        {
+            if let Some(server) = pool.lend(idle.server) {
+                pool.idle.push(Idle { server, ..idle });
+            }
+        }
+        let ticket = Ticket(self.next_ticket);
+        if pool.lent == 0 {
+            self.serve(slot);
+        }
+        ticket
     }
 
     /// The waiter gave up. (A grant that crosses it comes back through `Waiter::deliver`.)
@@ -156,19 +177,10 @@ impl<S, W: Waiter<S>> Queue<S, W> {
             self.servers += 1;
         }
         let pool = &mut self.pools[slot.0];
-        let mut server = server;
-        while let Some(waiting) = pool.waiters.pop_front() {
-            match waiting.waiter.deliver(Grant::Server(server)) {
-                Ok(()) => {
-                    pool.lent += 1;
-                    return None;
-                }
-                Err(Grant::Server(back)) => server = back,
-                Err(Grant::Connect) => unreachable!("a waiter returns what it was given"),
-            }
+        if let Some(server) = pool.lend(server) {
+            pool.idle.push(Idle { server, since: now, worker });
+            self.serve_starving();
         }
-        pool.idle.push(Idle { server, since: now, worker });
-        self.serve_starving();
         None
     }
 
@@ -184,6 +196,16 @@ impl<S, W: Waiter<S>> Queue<S, W> {
         self.pools[slot.0].connecting -= 1;
         self.servers -= 1;
         self.serve(slot);
+    }
+
+    /// As `not_connected`: PostgreSQL is full. Who waits gets a server that comes back, if there are any, and does not
+    /// knock as well.
+    pub fn refused(&mut self, slot: Slot) {
+        self.pools[slot.0].connecting -= 1;
+        self.servers -= 1;
+        if self.pools[slot.0].lent == 0 {
+            self.serve(slot);
+        }
     }
 
     /// A lent server is closed instead of coming back.
@@ -299,6 +321,23 @@ impl<S, W: Waiter<S>> Queue<S, W> {
 
 // === impl PoolState ===
 
+impl<S, W: Waiter<S>> PoolState<S, W> {
+    /// To the first waiter that is still there. `Some`: nobody waits.
+    fn lend(&mut self, mut server: S) -> Option<S> {
+        while let Some(waiting) = self.waiters.pop_front() {
+            match waiting.waiter.deliver(Grant::Server(server)) {
+                Ok(()) => {
+                    self.lent += 1;
+                    return None;
+                }
+                Err(Grant::Server(back)) => server = back,
+                Err(Grant::Connect) => unreachable!("a waiter returns what it was given"),
+            }
+        }
+        Some(server)
+    }
+}
+
 impl<S, W> PoolState<S, W> {
     fn open(&self) -> usize {
         self.lent + self.idle.len() + self.connecting
@@ -394,6 +433,27 @@ mod tests {
     }
 
     #[test]
+    fn what_came_free_between_asking_and_waiting_is_not_missed() {
+        let mut w = world(2, &[1, 2]);
+        w.open(0);
+        assert_eq!(w.queue.ask(Slot(0), 0), Ask::Busy);
+        w.give_back(0, 7);
+        w.wait(0, 1, true);
+        assert_eq!(w.queue.counts(Slot(0)), Counts { idle: 1, ..Counts::default() });
+        w.queue.ask(Slot(0), 0);
+        w.give_back(0, 7);
+        w.wait(0, 1, false);
+        // The node is full with both lent, then one of the other pool is idle, then room.
+        w.open(1);
+        assert_eq!(w.queue.ask(Slot(1), 0), Ask::Busy);
+        w.queue.closed(Slot(0));
+        w.wait(1, 2, false);
+        assert_eq!(*w.log.borrow(), [(1, Grant::Server(7)), (2, Grant::Connect)]);
+        assert_eq!(w.queue.counts(Slot(0)), Counts::default());
+        assert_eq!(w.queue.counts(Slot(1)), Counts { lent: 1, connecting: 1, ..Counts::default() });
+    }
+
+    #[test]
     fn a_closed_server_makes_room_for_a_waiter() {
         let mut w = world(10, &[1]);
         w.open(0);
@@ -403,6 +463,20 @@ mod tests {
         w.queue.not_connected(Slot(0));
         assert_eq!(w.queue.counts(Slot(0)), Counts::default());
         w.open(0);
+    }
+
+    #[test]
+    fn a_full_node_is_not_asked_again_and_again() {
+        let mut w = world(10, &[3]);
+        w.open(0);
+        assert_eq!(w.queue.ask(Slot(0), 0), Ask::Granted(Grant::Connect));
+        w.queue.wait_for_server(Slot(0), Fake { id: 1, gone: false, log: Rc::clone(&w.log) }, w.now);
+        w.queue.refused(Slot(0));
+        assert!(w.log.borrow().is_empty());
+        w.give_back(0, 7);
+        assert_eq!(*w.log.borrow(), [(1, Grant::Server(7))]);
+        w.wait(0, 2, false);
+        assert_eq!(w.log.borrow().last(), Some(&(2, Grant::Connect)));
     }
 
     #[test]
