@@ -82,9 +82,13 @@ impl Session {
         if Arc::ptr_eq(&server.settings, &self.settings.wanted) && !server.prepared.has_strays() {
             return;
         }
-        for name in server.prepared.take_strays() {
-            self.outbox.push_own(|out| frontend::push_close_statement(out, &name));
-            self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::Nothing });
+        if server.prepared.has_strays() {
+            for name in server.prepared.take_strays() {
+                self.outbox.push_own(|out| frontend::push_close_statement(out, &name));
+                self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::Nothing });
+            }
+            self.outbox.push_own(frontend::push_sync);
+            self.replies.await_ready(Awaited::Injected);
         }
         if !server.settings.same(&self.settings.wanted)
             && let Some(sql) = self.settings.wanted.sql_from(&server.settings)

@@ -93,11 +93,12 @@ impl Session {
                 moved |= self.poll_to_client(ex, cx)?.is_ready();
             }
             if ex.forward.is_empty() {
+                // Before anything was sent it is quiet too, with a request to be taken in.
+                if (ex.sent_at.is_some() || ex.blocked) && self.settle(ex) {
+                    return Poll::Ready(Ok(Ended::CancelInFlight));
+                }
                 if ex.server.is_none() {
                     return Poll::Ready(Ok(Ended::Released));
-                }
-                if self.is_free() && ex.buffer.is_empty() && self.entry.lock_cancel().in_flight > 0 {
-                    return Poll::Ready(Ok(Ended::CancelInFlight));
                 }
                 if self.is_quiet() && self.status == TxStatus::Idle && self.entry.kick.is_set(cx) {
                     return Poll::Ready(Err(Close::Kicked));
@@ -277,29 +278,33 @@ impl Session {
         for (name, value) in self.replies.reported.drain(..) {
             server.set_reported(&name, &value);
         }
+        self.request_open |= std::mem::take(&mut self.replies.reopened);
         Ok(())
     }
 
     /// Gives the server back as soon as it is free, ahead of writing its last words to a client that may be slow.
-    fn settle(&mut self, ex: &mut Exchange) {
-        if !self.is_free() || !ex.buffer.is_empty() {
-            return;
+    /// `true`: it is free, but a cancel request is on its way to it.
+    fn settle(&mut self, ex: &mut Exchange) -> bool {
+        if ex.server.is_none() || !self.is_free() || !ex.buffer.is_empty() {
+            return false;
         }
         let mut target = self.entry.lock_cancel();
         if target.in_flight > 0 {
-            return;
+            return true;
         }
         target.what = crate::client::registry::Running::Nothing;
         drop(target);
         if let Some(server) = ex.server.take() {
             self.release(server);
         }
+        false
     }
 
     /// A ReadyForQuery came.
     fn after_round(&mut self, server: &mut Server, round: Round, sent_at: Instant) -> Result<(), Close> {
         self.status = round.status;
-        for undo in std::mem::take(&mut self.replies.undone) {
+        // The last one first: the names become what they were.
+        while let Some(undo) = self.replies.undone.pop() {
             self.undo(server, undo);
         }
         if let Some(error) = round.injected_error {
@@ -308,6 +313,8 @@ impl Session {
             return Err(Close::Error(PgError { severity: "FATAL".into(), ..error }));
         }
         if matches!(round.awaited, Awaited::Injected | Awaited::Restored | Awaited::OwnSync) {
+            // The rest of the client's request belongs to another server, where it must not happen either.
+            self.skipping |= round.awaited == Awaited::OwnSync && round.failed;
             return Ok(());
         }
         self.settle_changes(server, round.failed, round.ends);

@@ -133,7 +133,10 @@ impl Session {
             }
             b'c' | b'f' => {
                 self.raw(header);
-                self.replies.copy_ends();
+                // Else it comes late, after its COPY has failed.
+                if self.request_open || !self.replies.is_quiet() {
+                    self.replies.copy_ends();
+                }
             }
             // PostgreSQL ignores stray COPY data as well.
             b'd' => self.raw(header),

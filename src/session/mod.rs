@@ -86,7 +86,7 @@ pub struct Session {
     flushed: bool,
     /// The request at the front was routed to the server at hand.
     routed: bool,
-    /// Bytes of the frame at the front that go as they lie.
+    /// Bytes of the frame at the front that go as they lie. Without a server: that are dropped.
     passing: usize,
     /// An error was answered for a request that had no server: its messages up to Sync are dropped.
     skipping: bool,
@@ -166,8 +166,20 @@ impl Session {
     async fn next_request(&mut self) -> Result<(Option<Class>, Option<Ends>), Close> {
         self.entry.set_state(ClientState::Idle);
         loop {
+            if self.passing > 0 {
+                let count = self.passing.min(self.inbox.end - self.inbox.start);
+                self.inbox.start += count;
+                self.passing -= count;
+            }
             if !self.inbox.is_empty() {
                 let first = self.inbox.filled()[0];
+                if matches!(first, b'd' | b'c' | b'f')
+                    && let Ok(Some(header)) = crate::wire::frame::header(self.inbox.filled())
+                {
+                    // What is left of a COPY that failed; PostgreSQL drops it as well.
+                    self.passing = header.size;
+                    continue;
+                }
                 if !self.splits() && !matches!(first, b'S' | b'X' | b'H') && !self.skipping {
                     // One node serves all: the first message is enough, but no client dribbles while it has a server.
                     if self.first_message_is_here() {
@@ -311,7 +323,10 @@ impl Session {
                         return Ok(());
                     }
                 }
-                Ok(_) => return Ok(()),
+                Ok(header) => {
+                    self.passing = header.map_or(0, |header| header.size);
+                    return Ok(());
+                }
                 Err(_) => {
                     return Err(Close::Violation(PgError::fatal(
                         sqlstate::PROTOCOL_VIOLATION,

@@ -104,6 +104,8 @@ pub struct Replies {
     pub copy_in: bool,
     /// A CopyDone or CopyFail was sent since the last ReadyForQuery was asked for.
     copy_ended: bool,
+    /// COPY has made PostgreSQL ignore the last Sync: the request goes on until another one. To be taken by the session.
+    pub reopened: bool,
     failed: bool,
     ends: Ends,
     injected_error: Option<PgError>,
@@ -167,10 +169,10 @@ impl Replies {
         self.failed && self.awaited.is_empty()
     }
 
-    /// No ReadyForQuery is to come.
+    /// No ReadyForQuery is to come, and no COPY data to go.
     #[inline]
     pub fn is_quiet(&self) -> bool {
-        self.awaited.is_empty() && self.rest == 0
+        self.awaited.is_empty() && self.rest == 0 && !self.copy_in
     }
 }
 
@@ -213,6 +215,9 @@ impl Replies {
                     return self.ready(buffer.range(from, to));
                 }
             } else {
+                if header.tag == b'E' {
+                    self.error(b"");
+                }
                 self.rest = header.size;
                 self.rest_forwarded = !swallow;
             }
@@ -274,6 +279,7 @@ impl Replies {
                 break;
             }
             self.awaited.pop_front();
+            self.reopened = self.awaited.is_empty();
         }
         if self.copy_ended {
             self.copy_in = false;
@@ -460,7 +466,7 @@ mod tests {
         let mut replies = Replies::default();
         replies.await_ready(Awaited::Sync);
         run(&mut replies, copy_in, 100);
-        assert!(replies.copy_in);
+        assert!(replies.copy_in && replies.reopened && !replies.is_quiet());
         replies.await_ready(Awaited::Sync);
         replies.copy_ends();
         replies.await_ready(Awaited::Sync);
