@@ -10,6 +10,8 @@ pub struct SetupSql {
     pub user: String,
     /// Superusers may log in through the proxy too.
     pub allow_superusers: bool,
+    /// The rights a failover needs, too.
+    pub failover: bool,
 }
 
 /// Idempotent SQL, to be run as a superuser in the database `auth.database` names; works on PostgreSQL 12 to 18.
@@ -19,6 +21,7 @@ pub fn setup_sql(options: &SetupSql) -> String {
     let superusers = if options.allow_superusers { "" } else { NO_SUPERUSERS };
     TEMPLATE
         .trim_start()
+        .replace("@failover@", if options.failover { FAILOVER } else { "" })
         .replace("@superusers@", superusers)
         .replace("@literal@", &quoted(&options.user, '\''))
         .replace("@role@", &quoted(&options.user, '"'))
@@ -39,7 +42,7 @@ pub fn valid_role(name: &str) -> Result<(), &'static str> {
 
 impl Default for SetupSql {
     fn default() -> Self {
-        Self { user: "pgherd".to_owned(), allow_superusers: false }
+        Self { user: "pgherd".to_owned(), allow_superusers: false, failover: false }
     }
 }
 
@@ -105,8 +108,26 @@ AS $lookup$
 $lookup$;
 REVOKE ALL ON FUNCTION pgherd.lookup(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pgherd.lookup(text) TO @role@;
-
+@failover@
 COMMIT;
+"#;
+
+/// In the middle of `TEMPLATE`. Grants live in the database, so the standbys get these, too.
+const FAILOVER: &str = r#"
+-- What failover.mode = "automatic" needs: to promote a standby, and to point the others to it (PostgreSQL 13 and newer).
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_promote(boolean, integer) TO @role@;
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_reload_conf() TO @role@;
+GRANT pg_signal_backend TO @role@;
+DO $setup$
+BEGIN
+  IF pg_catalog.current_setting('server_version_num')::int >= 150000 THEN
+    EXECUTE pg_catalog.format('GRANT ALTER SYSTEM ON PARAMETER primary_conninfo TO %I', @literal@);
+  ELSE
+    RAISE WARNING 'before PostgreSQL 15 only a superuser may point a standby to another primary: ALTER ROLE % SUPERUSER',
+      pg_catalog.quote_ident(@literal@);
+  END IF;
+END
+$setup$;
 "#;
 
 #[cfg(test)]
@@ -115,7 +136,7 @@ mod tests {
 
     #[test]
     fn names_are_quoted_as_identifier_and_as_literal() {
-        let sql = setup_sql(&SetupSql { user: r#"o'b"x"#.to_owned(), allow_superusers: false });
+        let sql = setup_sql(&SetupSql { user: r#"o'b"x"#.to_owned(), allow_superusers: false, failover: false });
         assert!(sql.contains(r#"ALTER ROLE "o'b""x" LOGIN REPLICATION;"#));
         assert!(sql.contains("WHERE rolname = 'o''b\"x'"));
     }
@@ -125,6 +146,9 @@ mod tests {
         let allow = |allow_superusers| setup_sql(&SetupSql { allow_superusers, ..SetupSql::default() });
         assert!(allow(false).contains("AND NOT a.rolsuper\n$lookup$"));
         assert!(!allow(true).contains("rolsuper\n"));
+        let failover = setup_sql(&SetupSql { failover: true, ..SetupSql::default() });
+        assert!(failover.contains("TO \"pgherd\";") && failover.contains("pg_promote") && !failover.contains('@'));
+        assert!(!allow(true).contains("pg_promote"));
         assert!(!allow(true).contains('@') && !allow(false).contains('@'), "a placeholder is left");
     }
 

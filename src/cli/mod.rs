@@ -87,6 +87,7 @@ const SETUP_EXAMPLES: &str = "\
 Examples:
   pgherd setup-sql | psql -X -v ON_ERROR_STOP=1 -h primary -U postgres -d postgres
   pgherd setup-sql --user monitor_role
+  pgherd setup-sql --failover       what failover.mode needs, too
   pgherd setup-sql --query          only the query that auth.query is by default
 
 Run it as a superuser in the database that auth.database names; it may be run again.";
@@ -125,8 +126,11 @@ struct SetupOptions {
     /// Let superusers log in through the proxy too
     #[arg(long)]
     allow_superusers: bool,
+    /// The rights to promote a standby and to point the others to it, too: for failover.mode
+    #[arg(long)]
+    failover: bool,
     /// Print only the query that uses the function, for auth.query
-    #[arg(long, conflicts_with_all = ["user", "allow_superusers"])]
+    #[arg(long, conflicts_with_all = ["user", "allow_superusers", "failover"])]
     query: bool,
 }
 
@@ -198,7 +202,11 @@ impl SetupOptions {
     fn text(self) -> String {
         match self.query {
             true => format!("{LOOKUP_QUERY}\n"),
-            false => setup_sql(&SetupSql { user: self.user, allow_superusers: self.allow_superusers }),
+            false => setup_sql(&SetupSql {
+                user: self.user,
+                allow_superusers: self.allow_superusers,
+                failover: self.failover,
+            }),
         }
     }
 }

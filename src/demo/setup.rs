@@ -83,7 +83,7 @@ ALTER ROLE {MONITOR} PASSWORD '{monitor}';
         replication = passwords.replication.expose(),
         app = passwords.app.expose(),
         monitor = passwords.monitor.expose(),
-        monitor_and_lookup = setup_sql(&SetupSql { user: MONITOR.into(), allow_superusers: false }),
+        monitor_and_lookup = setup_sql(&SetupSql { user: MONITOR.into(), allow_superusers: false, failover: true }),
     )
 }
 
