@@ -5,8 +5,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::failover::{Facts, Failover, Happened};
 use super::judgement::{Judge, Member};
-use super::node::{NodeId, Observation};
+use super::node::{Health, NodeId, Observation};
 use super::story;
 use super::tide::Tide;
 use super::topology::{Node, Topology};
@@ -17,18 +18,20 @@ pub struct Controller {
     members: Vec<Member>,
     judge: Judge,
     tide: Tide,
+    failover: Failover,
     /// As published last.
     topology: Topology,
     /// When it is to be said again who is waited for; `None` while there is a primary, or nothing was said yet.
     next_notice: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Failed probes in a row until a node counts as down. At least 1.
     pub failures: u32,
     /// Between two notices of who is waited for while there is no primary.
     pub notice_interval: Duration,
+    pub failover: config::Failover,
 }
 
 #[derive(Clone, Debug)]
@@ -40,6 +43,12 @@ pub enum Event {
     ProbeFailed {
         node: NodeId,
         failure: Failure,
+    },
+    /// What became of an [`Action::Perform`].
+    Performed {
+        node: NodeId,
+        command: Command,
+        outcome: Outcome,
     },
     /// The [`deadline`](Controller::deadline) has passed.
     Tick,
@@ -77,6 +86,35 @@ pub enum Action {
         level: Level,
         text: String,
     },
+    /// Probes the node now, not only when it is due.
+    Ask(NodeId),
+    /// Has the node do this; [`Event::Performed`] answers.
+    Perform {
+        node: NodeId,
+        command: Command,
+    },
+    /// Closes every server of the node: what runs there must not be acknowledged any more.
+    Cut(NodeId),
+}
+
+/// What a node is made to do. Each may be repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Unless it has a WAL receiver again.
+    Promote,
+    /// To stream from there.
+    Repoint { host: String, port: u16 },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// This order was certainly not carried out; an earlier one may be. Why.
+    NotDone(String),
+    /// The node itself says that it did not, and that no earlier order is under way; why.
+    Refused(String),
+    /// The answer is lost; why.
+    Unknown(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,11 +141,13 @@ impl Controller {
         let known = if same { known.clone() } else { Topology { epoch: known.epoch, ..unknown.clone() } };
         let resume = |(node, known)| Member::resume(node, known, settings.failures);
         let members = unknown.nodes.into_iter().zip(&known.nodes).map(resume).collect();
+        let failover = Failover::new(settings.failover.clone(), settings.failures, nodes.len());
         Self {
             settings,
             members,
             judge: Judge::resume(&known),
             tide: Tide::default(),
+            failover,
             topology: known,
             next_notice: None,
         }
@@ -115,31 +155,43 @@ impl Controller {
 
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
-        match event {
+        let happened = match event {
             Event::Observed { node, observation } => {
                 let member = &mut self.members[usize::from(node.0)];
                 actions.extend(story::answered(member));
                 member.answered(observation);
+                Happened::Told(node)
             }
             Event::ProbeFailed { node, failure } => {
                 let member = &mut self.members[usize::from(node.0)];
                 actions.extend(story::failed(member, &failure));
                 member.failed(failure, self.settings.failures);
+                Happened::Failed(node)
             }
-            Event::Tick => {}
-        }
-        self.settle(&mut actions, now);
+            Event::Performed { node, command, outcome } => Happened::Performed { node, command, outcome },
+            Event::Tick => Happened::Nothing,
+        };
+        self.settle(happened, &mut actions, now);
         actions
     }
 
     /// When [`Event::Tick`] is due, and what for.
     pub fn deadline(&self) -> Option<(Instant, &'static str)> {
-        self.next_notice.map(|at| (at, "say who is waited for"))
+        let notice = self.next_notice.map(|at| (at, "say who is waited for"));
+        [notice, self.failover.deadline()].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Draws the conclusions: a new topology, and what to tell the operator.
-    fn settle(&mut self, actions: &mut Vec<Action>, now: Instant) {
+    fn settle(&mut self, happened: Happened, actions: &mut Vec<Action>, now: Instant) {
         let mut topology = self.judge.judge(&self.members, self.settings.failures);
+        let told = if let Happened::Told(node) = happened { Some(node) } else { None };
+        let facts = Facts { members: &self.members, topology: &topology, now };
+        self.failover.step(happened, &facts, actions);
+        self.failover.fence(&mut topology);
+        self.failover.explain(&mut topology);
+        // A server that was being connected when it was cut, or thawed with it.
+        let is_refused = |node: &NodeId| matches!(topology.node(*node).health, Health::Refused(_));
+        actions.extend(told.filter(|_| self.failover.is_on()).filter(is_refused).map(Action::Cut));
         topology.epoch = self.topology.epoch + u64::from(differs(&self.topology, &topology));
         self.tide.measure(&mut topology);
         story::changes(&self.topology, &topology, actions);

@@ -74,6 +74,10 @@ impl Member {
         self.observation.is_some() || self.failure.is_some()
     }
 
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
     fn is_down(&self, limit: u32) -> bool {
         self.failures >= limit
     }

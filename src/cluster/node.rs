@@ -47,6 +47,8 @@ pub struct Observation {
     pub inserted: Option<Lsn>,
     /// Age of the last replayed transaction's commit when more WAL is waiting to be replayed; 0 when all is replayed.
     pub replay_delay_ms: Option<u64>,
+    /// Standby: there is a WAL receiver that is or was connected.
+    pub has_receiver: bool,
     /// Host and port of the upstream the WAL receiver is connected to.
     pub upstream: Option<(String, u16)>,
     /// `server_version_num`, e.g. 150018, and `server_version`.

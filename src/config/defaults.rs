@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::{
-    Admin, Auth, AuthMethod, Config, Consistency, Http, Limits, Listen, Log, LogFormat, Monitor, Pool, PoolMode,
-    Routing, Secret, units,
+    Admin, Auth, AuthMethod, Config, Consistency, Durability, Failover, FailoverMode, Http, Limits, Listen, Log,
+    LogFormat, Monitor, Pool, PoolMode, Routing, Secret, units,
 };
 use crate::setup_sql::LOOKUP_QUERY;
 
@@ -23,6 +23,7 @@ pub(super) fn config() -> Config {
         pool: Pool::default(),
         routing: Routing::default(),
         monitor: Monitor::default(),
+        failover: Failover::default(),
         auth: Auth::default(),
         users: Vec::new(),
         admin: Admin::default(),
@@ -83,6 +84,18 @@ impl Default for Monitor {
             timeout: Duration::from_secs(1),
             write_interval: Duration::from_millis(50),
             failures: 2,
+        }
+    }
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self {
+            mode: FailoverMode::Off,
+            durability: Durability::Async,
+            grace: Duration::from_secs(1),
+            witnesses: 0,
+            pause: Duration::from_secs(60),
         }
     }
 }

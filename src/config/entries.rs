@@ -23,6 +23,7 @@ pub(super) fn sections(config: &Config) -> Vec<(&'static str, Entries)> {
         ("pool", pool(&config.pool)),
         ("routing", routing(&config.routing)),
         ("monitor", monitor(&config.monitor)),
+        ("failover", failover(&config.failover)),
         ("auth", auth(&config.auth)),
         ("admin", admin(&config.admin)),
         ("limits", limits(&config.limits)),
@@ -103,6 +104,16 @@ fn monitor(monitor: &super::Monitor) -> Entries {
         ("write_interval", time(monitor.write_interval)),
         ("timeout", time(monitor.timeout)),
         ("failures", Shown::Number(monitor.failures.into())),
+    ]
+}
+
+fn failover(failover: &super::Failover) -> Entries {
+    vec![
+        ("mode", failover.mode.as_str().into()),
+        ("durability", failover.durability.as_str().into()),
+        ("grace", time(failover.grace)),
+        ("witnesses", Shown::Number(failover.witnesses.into())),
+        ("pause", time(failover.pause)),
     ]
 }
 

@@ -34,6 +34,7 @@ pub struct Config {
     pub pool: Pool,
     pub routing: Routing,
     pub monitor: Monitor,
+    pub failover: Failover,
     pub auth: Auth,
     /// `[[user]]`: users known by the configuration; they win over the lookup.
     pub users: Vec<User>,
@@ -121,6 +122,34 @@ pub struct Monitor {
     pub timeout: Duration,
     /// Failed probes in a row until a node counts as down.
     pub failures: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailoverMode {
+    /// A promotion is followed, never made.
+    Off,
+    /// It is said who would be promoted; no node is changed.
+    Manual,
+    Automatic,
+}
+
+/// What an acknowledged write is worth when the primary dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// What no standby had received is lost.
+    Async,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failover {
+    pub mode: FailoverMode,
+    pub durability: Durability,
+    /// From the proof that the primary is dead to the election: it may still come back.
+    pub grace: Duration,
+    /// Standbys that must say that they lost the primary; 0 = more than half of those that streamed from it.
+    pub witnesses: u32,
+    /// From one automatic failover to the next.
+    pub pause: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,6 +280,32 @@ impl PoolMode {
             PoolMode::Session => "session",
             PoolMode::Transaction => "transaction",
             PoolMode::Statement => "statement",
+        }
+    }
+}
+
+// === impl FailoverMode ===
+
+impl FailoverMode {
+    pub(crate) const ALL: [Self; 3] = [FailoverMode::Off, FailoverMode::Manual, FailoverMode::Automatic];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FailoverMode::Off => "off",
+            FailoverMode::Manual => "manual",
+            FailoverMode::Automatic => "automatic",
+        }
+    }
+}
+
+// === impl Durability ===
+
+impl Durability {
+    pub(crate) const ALL: [Self; 1] = [Durability::Async];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Durability::Async => "async",
         }
     }
 }

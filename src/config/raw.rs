@@ -27,6 +27,7 @@ pub(super) struct Raw {
     pub(super) pool: Pool,
     pub(super) routing: Routing,
     pub(super) monitor: Monitor,
+    pub(super) failover: Failover,
     pub(super) auth: Auth,
     pub(super) user: Vec<User>,
     pub(super) admin: Admin,
@@ -86,6 +87,16 @@ pub(super) struct Monitor {
     pub(super) write_interval: Option<Value>,
     pub(super) timeout: Option<Value>,
     pub(super) failures: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Failover {
+    pub(super) mode: Option<Value>,
+    pub(super) durability: Option<Value>,
+    pub(super) grace: Option<Value>,
+    pub(super) witnesses: Option<Value>,
+    pub(super) pause: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]

@@ -7,8 +7,8 @@ use super::raw::{self, Raw, Value};
 use super::reader::{Reader, is_name};
 use super::users;
 use super::{
-    Admin, Auth, AuthMethod, Config, Consistency, Http, Limits, Listen, Log, LogFormat, Monitor, Node, Pool, PoolMode,
-    Routing, defaults,
+    Admin, Auth, AuthMethod, Config, Consistency, Durability, Failover, FailoverMode, Http, Limits, Listen, Log,
+    LogFormat, Monitor, Node, Pool, PoolMode, Routing, defaults,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -30,6 +30,7 @@ pub(super) fn resolve(raw: Raw, reader: &Reader<'_>, cores: usize) -> Result<Con
         pool: pool(raw.pool, reader)?,
         routing: routing(raw.routing, reader)?,
         monitor: monitor(raw.monitor, reader)?,
+        failover: failover(raw.failover, reader)?,
         users: users::users(raw.user, auth.method, reader)?,
         auth,
         admin: admin(raw.admin, reader)?,
@@ -188,6 +189,18 @@ fn monitor(raw: raw::Monitor, r: &Reader<'_>) -> Result<Monitor, ConfigError> {
         write_interval: r.time("monitor.write_interval", raw.write_interval, d.write_interval, 10 * MS, None)?,
         timeout: r.time("monitor.timeout", raw.timeout, d.timeout, 10 * MS, None)?,
         failures: r.number("monitor.failures", raw.failures, d.failures, 1..=1000)?,
+    })
+}
+
+fn failover(raw: raw::Failover, r: &Reader<'_>) -> Result<Failover, ConfigError> {
+    let d = Failover::default();
+    let durability = raw.durability;
+    Ok(Failover {
+        mode: r.choice("failover.mode", raw.mode, d.mode, &FailoverMode::ALL, FailoverMode::as_str)?,
+        durability: r.choice("failover.durability", durability, d.durability, &Durability::ALL, Durability::as_str)?,
+        grace: r.time("failover.grace", raw.grace, d.grace, MS, Some("promote at once"))?,
+        witnesses: r.number("failover.witnesses", raw.witnesses, d.witnesses, 0..=MAX_NODES as u64)?,
+        pause: r.time("failover.pause", raw.pause, d.pause, SECOND, Some("never wait"))?,
     })
 }
 

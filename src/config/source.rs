@@ -11,8 +11,8 @@ use super::raw::Raw;
 use super::unknown::UnknownKey;
 
 /// Sections written `[name]` and `[[name]]`.
-pub(super) const SECTIONS: [&str; 9] =
-    ["listen", "pool", "routing", "monitor", "auth", "admin", "limits", "http", "log"];
+pub(super) const SECTIONS: [&str; 10] =
+    ["listen", "pool", "routing", "monitor", "failover", "auth", "admin", "limits", "http", "log"];
 pub(super) const LISTS: [&str; 2] = ["node", "user"];
 
 pub(super) struct Source {

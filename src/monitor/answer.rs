@@ -107,6 +107,7 @@ pub(super) fn read_state(
         inserted,
         // Negative when the clocks of primary and standby differ.
         replay_delay_ms: replay_delay_ms.map(|ms| u64::try_from(ms).unwrap_or(0)),
+        has_receiver,
         upstream,
         version_num,
         version,

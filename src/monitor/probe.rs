@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::answer::{self, Hidden, Identity, Unreadable};
-use super::failure;
-use crate::cluster::{Event, Failure, FailureKind, NodeId, Observation};
-use crate::config;
+use super::{control, failure};
+use crate::cluster::{Command, Event, Failure, FailureKind, NodeId, Observation, Outcome};
+use crate::config::{self, FailoverMode};
 use crate::feed::Pulse;
 use crate::net::Stream;
 use crate::server::connect::{ConnectError, Login, connect};
@@ -18,11 +18,15 @@ use crate::server::query::{Rows, query};
 /// All that the answer to one question may take, in bytes; it takes some 200.
 const MAX_ANSWER_BYTES: usize = 16 * 1024;
 
+/// Between two probes, however urgent.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+
 pub(super) struct Prober {
     id: NodeId,
     node: config::Node,
     settings: config::Monitor,
     credential: Credential,
+    mode: FailoverMode,
     /// Kept from probe to probe.
     session: Option<Session>,
     said: Said,
@@ -31,6 +35,14 @@ pub(super) struct Prober {
 
 /// Probes at the quicker pace after a write: one may have been under way, and a standby needs a moment.
 const QUICK_PROBES: u32 = 3;
+
+/// How soon the next probe is due.
+struct Pace {
+    /// Writes that were counted.
+    seen: u64,
+    /// Probes left at the quicker pace.
+    quick: u32,
+}
 
 struct Session {
     stream: Stream,
@@ -50,6 +62,7 @@ enum SessionKind {
 struct Said {
     no_replication: bool,
     hidden_upstream: bool,
+    rights: bool,
 }
 
 enum ProbeError {
@@ -60,28 +73,32 @@ enum ProbeError {
 // === impl Prober ===
 
 impl Prober {
-    pub(super) fn new(id: NodeId, node: &config::Node, settings: &config::Monitor, writes: Arc<Pulse>) -> Self {
+    pub(super) fn new(
+        id: NodeId,
+        node: &config::Node,
+        settings: &config::Monitor,
+        mode: FailoverMode,
+        writes: Arc<Pulse>,
+    ) -> Self {
         let credential = match settings.password.is_empty() {
             true => Credential::None,
             false => Credential::Password(settings.password.clone()),
         };
-        Self {
-            id,
-            node: node.clone(),
-            settings: settings.clone(),
-            credential,
-            session: None,
-            said: Said::default(),
-            writes,
-        }
+        let (node, settings, said) = (node.clone(), settings.clone(), Said::default());
+        Self { id, node, settings, credential, mode, session: None, said, writes }
     }
 
-    /// Until nobody takes the reports any more.
-    pub(super) async fn run(mut self, reports: mpsc::Sender<Event>) {
-        let mut seen = self.writes.count();
-        let mut quick = 0;
+    /// Until nobody takes the reports any more. Probes each interval, more often while there are writes, when `ask` is notified, and when the node says
+    /// something unasked: most often that it closes the connection.
+    pub(super) async fn run(
+        mut self,
+        reports: mpsc::Sender<Event>,
+        mut orders: mpsc::Receiver<Command>,
+        ask: Arc<Notify>,
+    ) {
+        let mut pace = Pace { seen: self.writes.count(), quick: 0 };
         loop {
-            let start = tokio::time::Instant::now();
+            let begun = tokio::time::Instant::now();
             let event = match self.probe().await {
                 Ok(observation) => Event::Observed { node: self.id, observation },
                 Err(failure) => Event::ProbeFailed { node: self.id, failure },
@@ -89,20 +106,79 @@ impl Prober {
             if reports.send(event).await.is_err() {
                 return;
             }
-            let next = start + self.settings.interval;
-            loop {
-                let step = tokio::time::Instant::now() + self.settings.write_interval;
-                tokio::time::sleep_until(next.min(step)).await;
-                let count = self.writes.count();
-                if count != seen {
-                    (seen, quick) = (count, QUICK_PROBES);
-                }
-                if step >= next || quick > 0 {
-                    quick = quick.saturating_sub(1);
-                    break;
+            let order = tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(order) => Some(order),
+                    None => return,
+                },
+                () = ask.notified() => None,
+                () = self.spoken_to() => None,
+                () = self.rest(begun, &mut pace) => None,
+            };
+            if let Some(command) = order {
+                let outcome = self.obey(&command).await;
+                if reports.send(Event::Performed { node: self.id, command, outcome }).await.is_err() {
+                    return;
                 }
             }
+            tokio::time::sleep_until(begun + SHORTEST_PAUSE).await;
         }
+    }
+
+    /// Until the next probe is due.
+    async fn rest(&self, begun: tokio::time::Instant, pace: &mut Pace) {
+        let next = begun + self.settings.interval;
+        loop {
+            let step = tokio::time::Instant::now() + self.settings.write_interval;
+            tokio::time::sleep_until(next.min(step)).await;
+            let count = self.writes.count();
+            if count != pace.seen {
+                *pace = Pace { seen: count, quick: QUICK_PROBES };
+            }
+            if step >= next || pace.quick > 0 {
+                pace.quick = pace.quick.saturating_sub(1);
+                return;
+            }
+        }
+    }
+
+    /// Returns when the idle connection has something to read, or its end.
+    async fn spoken_to(&self) {
+        match &self.session {
+            Some(session) => drop(session.stream.peek(&mut [0]).await),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn obey(&mut self, command: &Command) -> Outcome {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => match self.log_in().await {
+                Ok(session) => session,
+                Err(error) => return Outcome::NotDone(format!("it can't be reached: {error}")),
+            },
+        };
+        let (outcome, is_fit) = control::perform(&mut session.stream, command, &self.node.name, &self.node.host).await;
+        self.session = Some(session).filter(|_| is_fit);
+        outcome
+    }
+
+    /// Says once what the role lacks for a failover.
+    async fn check_rights(&mut self, session: &mut Session, version_num: u32) -> Result<(), ConnectError> {
+        if self.mode == FailoverMode::Off || std::mem::replace(&mut self.said.rights, true) {
+            return Ok(());
+        }
+        let missing = control::missing_rights(&mut session.stream, version_num, &self.settings.user).await?;
+        if !missing.is_empty() {
+            tracing::error!(
+                "{}: a failover will not work, for the role \"{}\" lacks rights. On the primary: {}",
+                self.node.name,
+                self.settings.user,
+                missing.join("; ")
+            );
+        }
+        Ok(())
     }
 
     async fn probe(&mut self) -> Result<Observation, Failure> {
@@ -136,6 +212,7 @@ impl Prober {
         let answer = tokio::time::timeout(timeout, session.ask(timeout)).await;
         let (observation, hidden) = answer.unwrap_or(Err(ConnectError::TimedOut(timeout).into()))?;
         self.hint_at(hidden);
+        self.check_rights(&mut session, observation.version_num).await?;
         self.session = Some(session);
         Ok(observation)
     }

@@ -13,7 +13,7 @@ pub use checkout::{Checkout, CheckoutError};
 use queue::{Counts, Queue, Slot};
 
 use crate::cluster::NodeId;
-use crate::config::{self, Config, PoolMode};
+use crate::config::{self, Config, FailoverMode, PoolMode};
 use crate::server::connect::{ConnectError, Login, connect};
 use crate::server::credential::Credential;
 use crate::server::params::Settings;
@@ -71,6 +71,8 @@ struct Servers {
     entries: Mutex<Vec<Weak<ServerEntry>>>,
     connected: SharedCounter,
     failed: SharedCounter,
+    /// Each entry gets a second handle of its connection.
+    can_cut: bool,
 }
 
 /// One pool at a glance, for the console and the metrics.
@@ -106,7 +108,7 @@ impl Pools {
             nodes: config.nodes.iter().enumerate().map(node).collect(),
             pools: Mutex::default(),
             credentials: Mutex::default(),
-            servers: Arc::default(),
+            servers: Arc::new(Servers { can_cut: config.failover.mode != FailoverMode::Off, ..Servers::default() }),
         }
     }
 
@@ -169,6 +171,21 @@ impl Pools {
         let mut entries = lock(&self.servers.entries);
         entries.retain(|entry| entry.strong_count() > 0);
         entries.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Closes every server of the node at once, in whatever it is: its sessions see the connection end.
+    pub fn cut(&self, node: NodeId) {
+        let servers = self.servers();
+        let cut = servers.iter().filter(|server| server.node == node && server.cut()).count();
+        if cut > 0 {
+            let node = self.node(node);
+            tracing::warn!(
+                host = node.host,
+                port = node.port,
+                cut,
+                "closed the servers of a node that is no primary any more"
+            );
+        }
     }
 
     /// Logins to PostgreSQL since the start: done, failed.
@@ -240,6 +257,10 @@ impl Pool {
         };
         let addr = logged_in.stream.peer_addr().map_err(ConnectError::Io)?;
         let local_addr = logged_in.stream.local_addr().map_err(ConnectError::Io)?;
+        let socket = match self.servers.can_cut {
+            true => Some(socket2::SockRef::from(&logged_in.stream).try_clone().map_err(ConnectError::Io)?),
+            false => None,
+        };
         self.servers.connected.add(1);
         self.proven.store(true, Relaxed);
         let entry = Arc::new(ServerEntry {
@@ -255,6 +276,7 @@ impl Pool {
             request_at_us: 0.into(),
             client_id: 0.into(),
             prepared_statements: 0.into(),
+            socket,
         });
         let mut entries = lock(&self.servers.entries);
         if entries.len() == entries.capacity() {

@@ -1,8 +1,10 @@
 //! What the console shows of a server. The session that has it writes, the console reads.
 
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
+
+use socket2::Socket;
 
 use crate::cluster::NodeId;
 
@@ -25,6 +27,8 @@ pub struct ServerEntry {
     /// `ClientEntry::id` of the client that has it, 0 for none.
     pub client_id: AtomicU64,
     pub prepared_statements: AtomicU32,
+    /// A second handle of the connection, to end it from outside; only where failover is on.
+    pub socket: Option<Socket>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,11 @@ impl ServerEntry {
             1 => ServerState::Active,
             _ => ServerState::Idle,
         }
+    }
+
+    /// Ends the connection, whoever has the server: that one reads its end. `false`: it can't be done, or was.
+    pub fn cut(&self) -> bool {
+        self.socket.as_ref().is_some_and(|socket| socket.shutdown(Shutdown::Both).is_ok())
     }
 
     pub fn set_state(&self, state: ServerState) {

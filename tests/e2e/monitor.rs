@@ -191,12 +191,13 @@ impl Watch {
         let topology = Arc::new(Feed::new(Topology::unknown(&nodes)));
         let (stop, stopped) = oneshot::channel();
         let feed = Arc::clone(&topology);
+        let off = config::Failover::default();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let writes = Default::default();
                 tokio::select! {
-                    () = monitor::keep_true(&nodes, &settings, &feed, &writes) => panic!("the monitor has ended"),
+                    () = monitor::keep_true(&nodes, &settings, &off, &feed, &writes, &|_| ()) => panic!("the monitor has ended"),
                     _ = stopped => {}
                 }
             });

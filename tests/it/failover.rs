@@ -1,8 +1,10 @@
-//! Text scenarios for the controller: what the nodes tell, and what must follow. `tests/data/topology/*.txt`.
+//! Text scenarios for the controller: what the nodes tell, and what must follow. `tests/data/topology/*.txt`,
+//! and what is done about a lost primary: `tests/data/failover/*.txt`.
 //!
 //! ```text
 //! ## an external promotion is followed at once
-//! nodes pg1 pg2=10.0.0.2:5433 pg3        # host = name and port 5432 unless given; `failures=N` (default 3)
+//! nodes pg1 pg2=10.0.0.2:5433 pg3        # host = name and port 5432 unless given; `failures=N` (default 3), `mode=automatic`
+//! # `grace=MS witnesses=N pause=MS` (default: failover is off)
 //! 0     pg1 primary tli=1 lsn=0/3000000  # milliseconds from the start; sys=N (default 7)
 //! 0     pg2 standby tli=1 lsn=0/3000000 replayed=0/2000000 from=pg1 delay=12
 //! 1000  pg1 fails refused: text          # refused | timeout | notserving | full | denied | broken
@@ -10,6 +12,8 @@
 //! expect primary=pg2 standbys=pg1,pg3 epoch=+1    # `none` for nobody; epoch=N, `same` or `+N` since the last expect
 //! expect pg1 role=primary health=refused upstream=pg2 lag=4096 delay=12 reason~text warning~text
 //! expect because~text                    # why there is no primary
+//! 1000  pg2 did promote: not why          # or `done`, `unknown why`; `repoint: …`
+//! expect does cut pg1, pg2 promote       # all that was ordered since this was expected last; `nothing`
 //! expect log warn~text                   # some line since the last time a log was expected
 //! expect no log                          # ditto; `debug` lines don't count
 //! ```
@@ -20,13 +24,24 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use pgherd::cluster::{Action, Controller, Event, Failure, FailureKind, Level, Lsn, NodeId, Observation, Settings};
+use pgherd::cluster::{
+    Action, Command, Controller, Event, Failure, FailureKind, Level, Lsn, NodeId, Observation, Outcome, Settings,
+};
 use pgherd::cluster::{Node, Topology};
 use pgherd::config;
 
 #[test]
 fn topology_scenarios_hold() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/topology");
+    scenarios_hold("tests/data/topology", 25);
+}
+
+#[test]
+fn failover_scenarios_hold() {
+    scenarios_hold("tests/data/failover", 20);
+}
+
+fn scenarios_hold(directory: &str, at_least: usize) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let mut scenarios = 0;
@@ -41,7 +56,7 @@ fn topology_scenarios_hold() {
         }
     }
     assert!(failures.is_empty(), "\n{failures}");
-    assert!(scenarios >= 25, "only {scenarios} scenarios were found in {}", directory.display());
+    assert!(scenarios >= at_least, "only {scenarios} scenarios were found in {}", directory.display());
 }
 
 /// One scenario of a file: its title, and its lines with their numbers, comments removed.
@@ -94,17 +109,23 @@ struct World {
     /// Of the last `expect … epoch=`.
     epoch: u64,
     logs: Vec<(Level, String)>,
+    /// What nodes were made to do, and cuts: `pg2 promote`, `pg3 repoint pg2:5432`, `cut pg1`.
+    done: Vec<String>,
 }
 
 // === impl World ===
 
 impl World {
     fn new(line: &str) -> Result<Self, String> {
-        let mut settings = Settings { failures: 3, notice_interval: Duration::from_secs(10) };
+        let mut settings =
+            Settings { failures: 3, notice_interval: Duration::from_secs(10), failover: config::Failover::default() };
         let mut nodes = Vec::new();
         for word in line.split_whitespace() {
             if let Some(failures) = word.strip_prefix("failures=") {
                 settings.failures = number(failures)?;
+                continue;
+            }
+            if settings_word(&mut settings.failover, word)? {
                 continue;
             }
             let (name, address) = word.split_once('=').unwrap_or((word, word));
@@ -120,6 +141,7 @@ impl World {
             now: start,
             epoch: 0,
             logs: Vec::new(),
+            done: Vec::new(),
         })
     }
 
@@ -133,6 +155,11 @@ impl World {
         }
         let (name, what) = rest.split_once(' ').ok_or("node and event are wanted")?;
         let node = self.id(name)?;
+        if let Some(did) = what.strip_prefix("did ") {
+            let (command, outcome) = parse_outcome(did)?;
+            self.handle(Event::Performed { node, command, outcome });
+            return Ok(());
+        }
         let event = match what.strip_prefix("fails ") {
             Some(failure) => Event::ProbeFailed { node, failure: parse_failure(failure)? },
             None => Event::Observed { node, observation: self.observation(what)? },
@@ -155,6 +182,11 @@ impl World {
             match action {
                 Action::Publish(topology) => self.topology = topology,
                 Action::Log { level, text } => self.logs.push((level, text)),
+                Action::Ask(_) => {}
+                Action::Cut(node) => self.done.push(format!("cut {}", self.names(&[node]))),
+                Action::Perform { node, command } => {
+                    self.done.push(format!("{} {}", self.names(&[node]), word(&command)));
+                }
             }
         }
     }
@@ -175,6 +207,7 @@ impl World {
             replayed: None,
             inserted: None,
             replay_delay_ms: None,
+            has_receiver: false,
             upstream: None,
             version_num: 150_018,
             version: "15.18".into(),
@@ -187,7 +220,11 @@ impl World {
                 "lsn" => observation.received = Some(value.parse().map_err(|()| format!("`{value}` is no LSN"))?),
                 "replayed" => observation.replayed = Some(value.parse().map_err(|()| format!("`{value}` is no LSN"))?),
                 "delay" => observation.replay_delay_ms = Some(number(value)?),
-                "from" => observation.upstream = Some(self.address(value)?),
+                "from" if value == "hidden" => observation.has_receiver = true,
+                "from" => {
+                    observation.upstream = Some(self.address(value)?);
+                    observation.has_receiver = true;
+                }
                 _ => return Err(format!("unknown fact `{key}`")),
             }
         }
@@ -213,6 +250,10 @@ impl World {
         if text == "no log" {
             let told: Vec<_> = self.logs.drain(..).filter(|(level, _)| *level != Level::Debug).collect();
             return if told.is_empty() { Ok(()) } else { Err(format!("but it was said: {told:?}")) };
+        }
+        if let Some(expected) = text.strip_prefix("does ") {
+            let done = std::mem::take(&mut self.done).join(", ");
+            return equal(if done.is_empty() { "nothing" } else { &done }, expected);
         }
         if let Some(expected) = text.strip_prefix("log ") {
             return self.expect_log(expected);
@@ -266,6 +307,52 @@ impl World {
         }
         ids.iter().map(|id| self.nodes[usize::from(id.0)].name.as_str()).collect::<Vec<_>>().join(",")
     }
+}
+
+fn word(command: &Command) -> String {
+    match command {
+        Command::Promote => "promote".to_owned(),
+        Command::Repoint { host, port } => format!("repoint {host}:{port}"),
+    }
+}
+
+/// `mode=automatic`, `grace=500`, `witnesses=1`, `pause=0`: ms.
+fn settings_word(failover: &mut config::Failover, word: &str) -> Result<bool, String> {
+    let Some((key, value)) = word.split_once('=') else { return Ok(false) };
+    match key {
+        "mode" => {
+            failover.mode = match value {
+                "off" => config::FailoverMode::Off,
+                "manual" => config::FailoverMode::Manual,
+                "automatic" => config::FailoverMode::Automatic,
+                _ => return Err(format!("unknown mode `{value}`")),
+            }
+        }
+        "grace" => failover.grace = Duration::from_millis(number(value)?),
+        "pause" => failover.pause = Duration::from_millis(number(value)?),
+        "witnesses" => failover.witnesses = number(value)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// `promote: done`, `promote: not why`, `repoint: unknown why`
+fn parse_outcome(text: &str) -> Result<(Command, Outcome), String> {
+    let (command, outcome) = text.split_once(": ").ok_or("command: outcome is wanted")?;
+    let command = match command {
+        "promote" => Command::Promote,
+        "repoint" => Command::Repoint { host: String::new(), port: 0 },
+        _ => return Err(format!("unknown command `{command}`")),
+    };
+    let (word, why) = outcome.split_once(' ').unwrap_or((outcome, ""));
+    let outcome = match word {
+        "done" => Outcome::Done,
+        "not" => Outcome::NotDone(why.into()),
+        "refused" => Outcome::Refused(why.into()),
+        "unknown" => Outcome::Unknown(why.into()),
+        _ => return Err(format!("unknown outcome `{outcome}`")),
+    };
+    Ok((command, outcome))
 }
 
 fn check_node(topology: &Topology, node: &Node, facts: &str) -> Result<(), String> {
@@ -337,8 +424,9 @@ fn a_controller_resumes_where_another_stopped() {
         world.event(line).unwrap();
     }
     let before = world.topology.clone();
-    let settings = Settings { failures: 5, notice_interval: Duration::from_secs(10) };
-    world.controller = Controller::resume(&world.nodes, settings, &before);
+    let settings =
+        Settings { failures: 5, notice_interval: Duration::from_secs(10), failover: config::Failover::default() };
+    world.controller = Controller::resume(&world.nodes, settings.clone(), &before);
     world.logs.clear();
     world.event("1000 pg2 standby").unwrap();
     world.epoch = before.epoch;

@@ -8,4 +8,5 @@ mod config;
 mod docker;
 mod failover;
 mod route;
+mod simulation;
 mod startup;

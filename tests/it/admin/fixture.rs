@@ -90,6 +90,7 @@ fn observation(at: Instant, in_recovery: bool) -> Observation {
         replayed: Some(Lsn(0x16_B374_D748)),
         inserted: None,
         replay_delay_ms: Some(250),
+        has_receiver: in_recovery,
         upstream: None,
         version_num: 150_018,
         version: "15.18".to_owned(),
@@ -143,6 +144,7 @@ fn server(id: u64, client_id: u64) -> ServerEntry {
         request_at_us: 2_000_000.into(),
         client_id: client_id.into(),
         prepared_statements: 3.into(),
+        socket: None,
     };
     entry.set_state(ServerState::Active);
     entry
