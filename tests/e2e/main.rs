@@ -7,6 +7,7 @@ mod admin;
 mod cluster;
 mod consistency;
 mod demo;
+mod failover;
 mod harness;
 mod hostile;
 mod login;
