@@ -32,6 +32,7 @@ pub fn run(config: Config, path: PathBuf) -> ExitCode {
 }
 
 async fn supervise(config: Config, path: PathBuf) -> Result<(), String> {
+    check_file_limit(&config);
     let mut signals = Signals::new().map_err(|error| format!("signals: {error}"))?;
     let addr = (config.listen.host, config.listen.port).into();
     let listener =
@@ -67,6 +68,17 @@ async fn supervise(config: Config, path: PathBuf) -> Result<(), String> {
     workers.join();
     tracing::info!("stopped");
     Ok(())
+}
+
+fn check_file_limit(config: &Config) {
+    const OTHERS: u64 = 64;
+    let servers: usize = config.nodes.iter().map(|node| node.max_servers).sum();
+    let wanted = (config.limits.max_clients + servers) as u64 + OTHERS;
+    let allowed = net::raise_file_limit();
+    if allowed < wanted {
+        tracing::warn!(allowed, wanted, "too few open files for limits.max_clients and the nodes' max_servers: raise the \
+            limit (ulimit -n, LimitNOFILE=), or lower these");
+    }
 }
 
 /// Idle sessions end at once, others after their transaction; a second signal or the time limit ends the rest.

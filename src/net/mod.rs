@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpListener;
 pub use tokio::net::TcpStream as Stream;
@@ -14,6 +15,17 @@ pub use tokio::net::TcpStream as Stream;
 /// A peer that vanished without a word is noticed after `KEEPALIVE_IDLE` and a few intervals, not after two hours.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Raises the soft limit of open files as far as the hard one allows, since each client and each server is one: shells
+/// and service managers often start with 1024. Returns what holds now.
+pub fn raise_file_limit() -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    let before = limit.current;
+    limit.current = limit.maximum;
+    // Refused where the hard limit is more than the system allows: then the soft one stays.
+    let now = if setrlimit(Resource::Nofile, limit).is_ok() { limit.maximum } else { before };
+    now.unwrap_or(u64::MAX)
+}
 
 /// A listening socket (port 0 = any free port). Must be called on a runtime.
 pub fn listen(addr: SocketAddr, backlog: u32) -> io::Result<TcpListener> {

@@ -18,7 +18,7 @@ use std::pin::Pin as Pinned;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
@@ -350,12 +350,18 @@ impl Session {
                 Some(error)
             }
         };
-        if let Some(error) = error {
-            let _ = self.client.write_all(&error.to_bytes()).await;
-        }
-        let _ = self.client.shutdown().await;
+        let told = async {
+            if let Some(error) = error {
+                self.client.write_all(&error.to_bytes()).await?;
+            }
+            self.client.shutdown().await
+        };
+        // One that reads nothing any more is not waited for.
+        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, told).await;
     }
 }
+
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const READY_IDLE: &[u8] = b"Z\0\0\0\x05I";
 

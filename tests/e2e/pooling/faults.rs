@@ -28,9 +28,11 @@ async fn nodes_that_die_are_passed_over_or_waited_for() {
 }
 
 async fn starts_with_all_nodes_down(cluster: &Cluster, proxy: &Proxy<'_>, role: &Role) {
-    let (status, why) = proxy.process.http_get("/readyz").unwrap();
-    assert_eq!(status, 503, "{why}");
-    assert!(why.contains("pg1") && why.contains("refused"), "{why}");
+    until("not ready, and why not", async || match proxy.process.http_get("/readyz").unwrap() {
+        (503, why) if why.contains("pg1") && why.contains("refused") => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
     until("the log says what is waited for", async || {
         let log = proxy.process.log_text();
         if ["pg1", "pg2", "pg3"].iter().all(|name| log.contains(name)) { Ok(()) } else { Err(log) }
