@@ -76,8 +76,12 @@ fn check_file_limit(config: &Config) {
     let wanted = (config.limits.max_clients + servers) as u64 + OTHERS;
     let allowed = net::raise_file_limit();
     if allowed < wanted {
-        tracing::warn!(allowed, wanted, "too few open files for limits.max_clients and the nodes' max_servers: raise the \
-            limit (ulimit -n, LimitNOFILE=), or lower these");
+        tracing::warn!(
+            allowed,
+            wanted,
+            "too few open files for limits.max_clients and the nodes' max_servers: raise the \
+            limit (ulimit -n, LimitNOFILE=), or lower these"
+        );
     }
 }
 

@@ -121,6 +121,7 @@ impl Default for Limits {
             max_login_message_bytes: 64 * units::KIB,
             max_statement_bytes: 1024 * units::KIB,
             max_client_statements: 10_000,
+            max_client_statement_bytes: 64 * 1024 * units::KIB,
             buffer_bytes: 16 * units::KIB,
             drain_timeout: Duration::from_secs(30),
         }

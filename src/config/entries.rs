@@ -139,6 +139,7 @@ fn limits(limits: &super::Limits) -> Entries {
         ("max_login_message_bytes", size(limits.max_login_message_bytes)),
         ("max_statement_bytes", size(limits.max_statement_bytes)),
         ("max_client_statements", number(limits.max_client_statements)),
+        ("max_client_statement_bytes", size(limits.max_client_statement_bytes)),
         ("buffer_bytes", size(limits.buffer_bytes)),
         ("drain_timeout", time(limits.drain_timeout)),
     ]

@@ -198,6 +198,8 @@ pub struct Limits {
     pub max_statement_bytes: usize,
     /// Prepared statements a client may have in transaction mode.
     pub max_client_statements: usize,
+    /// Their names and texts together, bytes.
+    pub max_client_statement_bytes: usize,
     /// Buffer of a session in each direction, bytes.
     pub buffer_bytes: usize,
     /// How long a drain waits for running transactions.

@@ -132,6 +132,7 @@ pub(super) struct Limits {
     pub(super) max_login_message_bytes: Option<Value>,
     pub(super) max_statement_bytes: Option<Value>,
     pub(super) max_client_statements: Option<Value>,
+    pub(super) max_client_statement_bytes: Option<Value>,
     pub(super) buffer_bytes: Option<Value>,
     pub(super) drain_timeout: Option<Value>,
 }

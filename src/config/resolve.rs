@@ -260,6 +260,12 @@ fn limits(raw: raw::Limits, r: &Reader<'_>) -> Result<Limits, ConfigError> {
             d.max_client_statements,
             1..=1_000_000,
         )?,
+        max_client_statement_bytes: r.size(
+            "limits.max_client_statement_bytes",
+            raw.max_client_statement_bytes,
+            d.max_client_statement_bytes,
+            1024..=64 * GIB,
+        )?,
         buffer_bytes: r.size("limits.buffer_bytes", raw.buffer_bytes, d.buffer_bytes, 4096..=MIB)?,
         drain_timeout: r.time(
             "limits.drain_timeout",

@@ -1,6 +1,6 @@
 //! Which prepared statements a server has, and under which names. Least recently used goes first. Pure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use foldhash::fast::RandomState;
 
@@ -17,7 +17,7 @@ pub struct Prepared {
     clock: u64,
     by_id: HashMap<StatementId, Slot, RandomState>,
     /// Names of clients' that a server was made to know (to let PostgreSQL say 42P05), to be closed.
-    strays: Vec<Box<[u8]>>,
+    strays: BTreeSet<Box<[u8]>>,
 }
 
 struct Slot {
@@ -29,7 +29,7 @@ struct Slot {
 
 impl Prepared {
     pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), next: 1, clock: 0, by_id: HashMap::default(), strays: Vec::new() }
+        Self { limit: limit.max(1), next: 1, clock: 0, by_id: HashMap::default(), strays: BTreeSet::new() }
     }
 
     /// The name of `id` on this server, if it is prepared.
@@ -76,10 +76,10 @@ impl Prepared {
     }
 
     pub fn add_stray(&mut self, name: &[u8]) {
-        self.strays.push(name.into());
+        self.strays.insert(name.into());
     }
 
-    pub fn take_strays(&mut self) -> Vec<Box<[u8]>> {
+    pub fn take_strays(&mut self) -> BTreeSet<Box<[u8]>> {
         std::mem::take(&mut self.strays)
     }
 

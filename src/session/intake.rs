@@ -217,11 +217,12 @@ impl Session {
             self.raw(header);
             return Ok(());
         }
-        if self.names.len() >= self.config.limits.max_client_statements {
-            return Err(Close::Error(
-                PgError::fatal(sqlstate::PROGRAM_LIMIT_EXCEEDED, "too many prepared statements")
-                    .with_hint("The limit is limits.max_client_statements: close statements, or raise it."),
-            ));
+        let limits = &self.config.limits;
+        if self.names.len() >= limits.max_client_statements {
+            return Err(too_much("too many prepared statements", "max_client_statements"));
+        }
+        if self.names.bytes() + header.size > limits.max_client_statement_bytes {
+            return Err(too_much("the prepared statements are too large", "max_client_statement_bytes"));
         }
         let statement = Arc::new(Statement::new(parse.tail, class));
         let name: Box<[u8]> = parse.name.into();
@@ -450,6 +451,11 @@ impl Session {
             Survey::Whole { .. } | Survey::Unfinished { .. } | Survey::Opaque => Some(Taken::Elsewhere),
         }
     }
+}
+
+fn too_much(message: &str, limit: &str) -> Close {
+    let hint = format!("The limit is limits.{limit}: close statements, or raise it.");
+    Close::Error(PgError::fatal(sqlstate::PROGRAM_LIMIT_EXCEEDED, message).with_hint(hint))
 }
 
 fn violation(message: &str) -> Close {

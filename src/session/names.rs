@@ -21,6 +21,8 @@ pub struct Statement {
 #[derive(Default)]
 pub struct Names {
     named: HashMap<Box<[u8]>, Arc<Statement>, RandomState>,
+    /// Of all names and texts.
+    bytes: usize,
     unnamed: Option<Class>,
     unnamed_tail: Vec<u8>,
     /// Counts the unnamed statements of this client, so that a server knows which one it has.
@@ -57,20 +59,31 @@ impl Names {
     }
 
     pub fn insert(&mut self, name: &[u8], statement: Arc<Statement>) {
-        self.named.insert(name.into(), statement);
+        self.bytes += name.len() + statement.tail.len();
+        if let Some(old) = self.named.insert(name.into(), statement) {
+            self.bytes -= name.len() + old.tail.len();
+        }
     }
 
     pub fn remove(&mut self, name: &[u8]) -> Option<Arc<Statement>> {
-        self.named.remove(name)
+        let statement = self.named.remove(name)?;
+        self.bytes -= name.len() + statement.tail.len();
+        Some(statement)
     }
 
     pub fn len(&self) -> usize {
         self.named.len()
     }
 
+    /// Of all names and texts.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// After DEALLOCATE ALL or DISCARD ALL.
     pub fn clear(&mut self) {
         self.named.clear();
+        self.bytes = 0;
         self.unnamed = None;
     }
 

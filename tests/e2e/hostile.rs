@@ -261,7 +261,7 @@ async fn ask(client: &mut Raw, what: &str, bytes: &[u8], closes: bool) -> Answer
 #[tokio::test]
 async fn a_million_tiny_messages_in_a_pipeline_take_no_memory() {
     let role = Role::new("tiny");
-    let proxy = Proxy::start(shared(), &role.config());
+    let proxy = Proxy::start(shared(), &format!("[limits]\nmax_client_statement_bytes = '8MB'\n{}", role.config()));
     let mut other = role.raw(proxy.port()).await;
     other.value("SELECT 1").await;
     let before = resident(&proxy);
@@ -302,6 +302,33 @@ async fn a_million_tiny_messages_in_a_pipeline_take_no_memory() {
     let refused = greedy.answer().await;
     assert_eq!((refused.sqlstate(), refused.errors[0].severity.as_str()), ("54000", "FATAL"));
     assert!(refused.errors[0].hint.as_ref().unwrap().contains("limits.max_client_statements"));
+
+    // So have their texts, and a name taken twice again and again is no statement more.
+    let text = format!("SELECT '{}'", "x".repeat(1_000_000));
+    let mut greedy = role.raw(proxy.port()).await;
+    let mut prepared = 0;
+    let refused = loop {
+        let answer = greedy.prepare(&prepared.to_string(), &text).await;
+        if answer.sqlstate() != "" {
+            break answer;
+        }
+        prepared += 1;
+        greedy.query("SELECT 1").await;
+    };
+    assert_eq!((prepared, refused.sqlstate()), (8, "54000"));
+    assert!(refused.errors[0].hint.as_ref().unwrap().contains("limits.max_client_statement_bytes"));
+    drop(greedy);
+    let mut twice = role.raw(proxy.port()).await;
+    twice.query("BEGIN").await;
+    twice.prepare("s", "SELECT 1").await;
+    twice.query("SAVEPOINT a").await;
+    for _ in 0..200 {
+        assert_eq!(twice.prepare("s", "SELECT 1").await.sqlstate(), "42P05");
+        twice.query("ROLLBACK TO a").await;
+    }
+    twice.query("COMMIT").await;
+    assert_eq!(twice.execute("s", &[]).await.value(), "1");
+    assert_eq!(twice.query("SELECT name FROM pg_prepared_statements WHERE name = 's'").await.rows.len(), 0);
 
     let mut deaf = role.raw(proxy.port()).await;
     let flood = b"Q\0\0\0\x0dSELECT 1\0".repeat(10_000);

@@ -159,6 +159,7 @@ max_startup_bytes = 2500
 max_login_message_bytes = 2600
 max_statement_bytes = "27kB"
 max_client_statements = 28
+max_client_statement_bytes = "28MB"
 buffer_bytes = "64kB"
 drain_timeout = "29s"
 [http]

@@ -21,6 +21,7 @@ const WORK: Duration = Duration::from_secs(8);
 
 #[test]
 fn each_client_of_a_crowd_gets_its_own_rows_while_others_are_killed() {
+    pgherd::net::raise_file_limit();
     // Three workers: servers wander between them.
     let role = Role::new("crowd");
     let proxy = Proxy::start(shared(), &format!("workers = 3\n[pool]\nsize = {SIZE}\n{}", role.config()));
