@@ -11,6 +11,7 @@ pub mod login;
 mod names;
 mod outbox;
 mod passthrough;
+mod prepare;
 mod replies;
 mod survey;
 
