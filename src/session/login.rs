@@ -24,6 +24,7 @@ use crate::server::connect::ConnectError;
 use crate::server::params::Settings;
 use crate::server::query::query;
 use crate::shared::Shared;
+use crate::sql::Class;
 use crate::wire::auth;
 use crate::wire::error::{PgError, sqlstate};
 use crate::wire::startup::Startup;
@@ -408,7 +409,8 @@ impl Session {
     async fn learn_welcome(&mut self) -> Result<Vec<(String, String)>, Close> {
         let fatal = |error: PgError| Close::Error(PgError { severity: "FATAL".into(), ..error });
         self.request_at = Instant::now();
-        let mut checkout = match self.acquire(None).await {
+        // Any node will do: while there is no primary, a reader may still log in.
+        let mut checkout = match self.acquire(Some(&Class::EMPTY)).await {
             Ok(checkout) => checkout,
             Err(Refused::Error(error)) => return Err(fatal(error)),
             Err(Refused::Gone(close)) => return Err(close),
@@ -416,7 +418,11 @@ impl Session {
         let pinned = std::mem::replace(&mut self.pin, Pin::None);
         self.dirty = false;
         let applied = super::greet::apply(&mut checkout, &self.settings.wanted).await;
-        let reported = checkout.reported.clone();
+        let mut reported = checkout.reported.clone();
+        // What a standby reports of itself is not what the cluster is to its clients.
+        for (_, value) in reported.iter_mut().filter(|(name, _)| name == "in_hot_standby") {
+            "off".clone_into(value);
+        }
         match applied {
             Ok(()) => self.release_after_cancel(checkout).await,
             Err(error) => {
