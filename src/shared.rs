@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Instant, SystemTime};
 
 use ring::rand::{SecureRandom, SystemRandom};
@@ -26,6 +27,9 @@ pub struct Shared {
     pub authenticator: Authenticator,
     pub logins: Logins,
     pub counters: ProcessCounters,
+    /// Grows when a client learns that a statement's result is not what it was (0A000, "cached plan must not change result
+    /// type"). What is prepared from then on is not taken for the statement of the same text that servers have.
+    pub statement_generation: AtomicU64,
     /// Of hashes that outsiders must not be able to steer.
     pub seed: u64,
     pub started: Instant,
@@ -46,6 +50,7 @@ impl Shared {
             authenticator: Authenticator::new()?,
             logins: Logins::default(),
             counters: ProcessCounters::default(),
+            statement_generation: AtomicU64::new(0),
             started: Instant::now(),
             started_at: SystemTime::now(),
             config: Feed::new(config),

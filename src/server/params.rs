@@ -6,8 +6,19 @@ use std::hash::{BuildHasher, Hash};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Settings {
     hash: u64,
+    /// See [`Settings::reading`].
+    reading: u64,
     values: Vec<(String, String)>,
 }
+
+/// Settings that change nothing about how PostgreSQL reads a statement.
+const NO_MATTER_TO_STATEMENTS: [&str; 5] = [
+    "application_name",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "lock_timeout",
+    "statement_timeout",
+];
 
 /// Startup parameters that are no settings.
 const NOT_SETTINGS: [&str; 4] = ["user", "database", "options", "replication"];
@@ -64,6 +75,12 @@ impl Settings {
         self.hash == other.hash && self.values == other.values
     }
 
+    /// Differs where a statement prepared under the one settings may not be what it is under the other. 0: none are set.
+    #[inline]
+    pub fn reading(&self) -> u64 {
+        self.reading
+    }
+
     /// One Query that turns `have` into `self`; `None` if nothing is to be done.
     /// `set_config` takes any value as text, lists such as `search_path` included.
     pub fn sql_from(&self, have: &Settings) -> Option<String> {
@@ -95,7 +112,10 @@ impl Settings {
     }
 
     fn rehash(&mut self) {
-        self.hash = foldhash::fast::FixedState::default().hash_one(&self.values);
+        let hasher = foldhash::fast::FixedState::default();
+        self.hash = hasher.hash_one(&self.values);
+        let mut reading = self.values.iter().filter(|(name, _)| !NO_MATTER_TO_STATEMENTS.contains(&name.as_str()));
+        self.reading = reading.clone().next().map_or(0, |_| hasher.hash_one(reading.by_ref().collect::<Vec<_>>()));
     }
 }
 
@@ -183,6 +203,16 @@ mod tests {
             let pairs = [("options".to_owned(), bad.to_owned())];
             assert!(Settings::from_startup(&pairs).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn statements_are_read_alike_whatever_the_application_is_called() {
+        let reading = |pairs: &[(&str, &str)]| settings(pairs).reading();
+        assert_eq!(reading(&[("application_name", "a"), ("statement_timeout", "5s")]), 0);
+        let utc = reading(&[("TimeZone", "UTC")]);
+        assert_eq!(utc, reading(&[("TimeZone", "UTC"), ("application_name", "a")]));
+        assert_ne!(utc, reading(&[("TimeZone", "Asia/Tokyo")]));
+        assert_eq!(settings(&[("TimeZone", "UTC")]).without("timezone").reading(), 0);
     }
 
     #[test]

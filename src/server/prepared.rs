@@ -8,6 +8,18 @@ use foldhash::fast::RandomState;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StatementId(pub u128);
 
+// === impl StatementId ===
+
+impl StatementId {
+    /// The same text prepared under other settings is another statement: PostgreSQL reads literals by DateStyle,
+    /// TimeZone and the encoding, and finds names by search_path, when it is prepared.
+    #[inline]
+    #[must_use]
+    pub fn under(self, settings: u64) -> Self {
+        Self(self.0 ^ u128::from(settings) ^ u128::from(settings) << 64)
+    }
+}
+
 /// Names of ours start with this; a client's name never reaches a server unless the server does not know it.
 pub const PREFIX: &[u8] = b"pgherd.";
 
@@ -123,6 +135,12 @@ mod tests {
         assert_eq!(prepared.insert(StatementId(3)), (3, Some(2)));
         assert_eq!(prepared.touch(StatementId(2)), None);
         assert_eq!(prepared.len(), 2);
+    }
+
+    #[test]
+    fn a_text_prepared_under_other_settings_is_another_statement() {
+        assert_eq!(StatementId(7).under(0), StatementId(7));
+        assert_ne!(StatementId(7).under(1), StatementId(7).under(2));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! server. A change counts once PostgreSQL has said so, and is forgotten when its transaction is rolled back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::Session;
@@ -11,7 +12,7 @@ use crate::client::registry::Pin;
 use crate::route::TxStatus;
 use crate::server::Server;
 use crate::server::params::Settings;
-use crate::server::prepared::{PREFIX, push_name};
+use crate::server::prepared::{PREFIX, StatementId, push_name};
 use crate::sql::{Class, Effects, Kind, set};
 use crate::wire::frame;
 use crate::wire::frontend;
@@ -98,6 +99,24 @@ impl Session {
             server.unnamed = None;
         }
         server.settings = Arc::clone(&self.settings.wanted);
+    }
+
+    /// By what a server knows `statement` as this session would prepare it now.
+    pub(super) fn id_on_server(&self, statement: &Statement) -> StatementId {
+        let mut settings = self.settings.wanted.reading();
+        if !self.settings.pending.is_empty() {
+            // A SET of this transaction holds already, and may not tomorrow: nobody else shares what is prepared now.
+            settings ^= self.entry.id.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        statement.id.under(settings)
+    }
+
+    /// PostgreSQL found a statement stale. Unless somebody met that since this session last prepared one, whatever is
+    /// prepared from now on is prepared anew on each server.
+    pub(super) fn meet_stale_statement(&self) {
+        let known = self.generation;
+        let current = &self.shared.statement_generation;
+        let _ = current.compare_exchange(known, known.wrapping_add(1), Relaxed, Relaxed);
     }
 
     /// After each round: what was pending takes effect, or does not.
@@ -272,10 +291,11 @@ impl Session {
     pub(super) fn deallocate(&mut self, server: &mut Server, text: &str) -> Option<String> {
         let statement = self.names.remove(deallocated_name(text)?.as_bytes())?;
         // Whether or not this server has it: prepared and deallocated, the tag is PostgreSQL's own.
-        let number = match server.prepared.touch(statement.id) {
+        let id = self.id_on_server(&statement);
+        let number = match server.prepared.touch(id) {
             Some(number) => number,
             None => {
-                let (number, evicted) = server.prepared.insert(statement.id);
+                let (number, evicted) = server.prepared.insert(id);
                 self.outbox.push_own(|out| {
                     if let Some(evicted) = evicted {
                         push_name_frame(out, b'C', evicted);
@@ -289,12 +309,12 @@ impl Session {
                 if evicted.is_some() {
                     self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::Nothing });
                 }
-                let undo = Undo::Parse { client: None, server: Some(statement.id) };
+                let undo = Undo::Parse { client: None, server: Some(id) };
                 self.replies.await_op(Op { reply: Reply::Swallow, undo });
                 number
             }
         };
-        server.prepared.remove(statement.id);
+        server.prepared.remove(id);
         let mut name = Vec::new();
         push_name(&mut name, number);
         Some(format!("DEALLOCATE \"{}\"", String::from_utf8_lossy(&name)))

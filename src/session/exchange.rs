@@ -318,6 +318,9 @@ impl Session {
             return Ok(());
         }
         self.settle_changes(server, round.failed, round.ends);
+        if std::mem::take(&mut self.replies.stale_statement) {
+            self.meet_stale_statement();
+        }
         if self.wrote && self.status == TxStatus::Idle {
             self.wrote = false;
             self.last_write = Some(Instant::now());

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use ring::rand::{SecureRandom, SystemRandom};
@@ -176,6 +177,7 @@ impl Ready {
         let settings = Arc::new(settings);
         let renames = config.pool.mode != PoolMode::Session;
         let mut session = Box::new(Session {
+            generation: shared.statement_generation.load(Relaxed),
             shared,
             worker,
             config,

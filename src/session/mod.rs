@@ -69,6 +69,8 @@ pub struct Session {
     replies: Replies,
     names: Names,
     settings: SessionSettings,
+    /// `Shared::statement_generation` when it last prepared a statement.
+    generation: u64,
 
     /// Of the transaction, as PostgreSQL last told.
     status: TxStatus,

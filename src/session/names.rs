@@ -32,8 +32,9 @@ pub struct Names {
 // === impl Statement ===
 
 impl Statement {
-    pub fn new(tail: &[u8], class: Class) -> Self {
-        Self { id: statement_id(tail), tail: tail.into(), class }
+    /// `generation`: see [`crate::shared::Shared::statement_generation`].
+    pub fn new(tail: &[u8], class: Class, generation: u64) -> Self {
+        Self { id: statement_id(tail, generation), tail: tail.into(), class }
     }
 
     /// The text, without its NUL.
@@ -43,10 +44,10 @@ impl Statement {
 }
 
 /// Two independent 64-bit hashes: statements of the same pool with the same id are taken to be the same.
-pub fn statement_id(tail: &[u8]) -> StatementId {
+pub fn statement_id(tail: &[u8], generation: u64) -> StatementId {
     use std::hash::BuildHasher;
-    let low = foldhash::quality::FixedState::with_seed(0x7067_6865_7264_0001).hash_one(tail);
-    let high = foldhash::quality::FixedState::with_seed(0x7067_6865_7264_0002).hash_one(tail);
+    let low = foldhash::quality::FixedState::with_seed(0x7067_6865_7264_0001).hash_one((generation, tail));
+    let high = foldhash::quality::FixedState::with_seed(0x7067_6865_7264_0002).hash_one((generation, tail));
     StatementId(u128::from(high) << 64 | u128::from(low))
 }
 

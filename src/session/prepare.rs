@@ -2,6 +2,7 @@
 //! it is wanted, once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::effects::Traces;
 use super::names::Statement;
@@ -53,9 +54,10 @@ impl Session {
         if self.names.bytes() + header.size > limits.max_client_statement_bytes {
             return Err(too_much("the prepared statements are too large", "max_client_statement_bytes"));
         }
-        let statement = Arc::new(Statement::new(parse.tail, class));
+        self.generation = self.shared.statement_generation.load(Relaxed);
+        let statement = Arc::new(Statement::new(parse.tail, class, self.generation));
         let name: Box<[u8]> = parse.name.into();
-        if server.prepared.touch(statement.id).is_some() {
+        if server.prepared.touch(self.id_on_server(&statement)).is_some() {
             // The server has it: a Close of a name nobody has gives a reply at the right place.
             self.outbox.push_own(|out| frontend::push_close_statement(out, b"pgherd.none"));
             let undo = Undo::Parse { client: Some(name.clone()), server: None };
@@ -93,7 +95,7 @@ impl Session {
 
     /// The number of `statement` on `server`, which is made to prepare it if it has not.
     pub(super) fn ensure(&mut self, server: &mut Server, statement: &Arc<Statement>) -> u64 {
-        match server.prepared.touch(statement.id) {
+        match server.prepared.touch(self.id_on_server(statement)) {
             Some(number) => number,
             None => self.prepare(server, statement, Reply::Swallow, None),
         }
@@ -106,7 +108,8 @@ impl Session {
         reply: Reply,
         client: Option<Box<[u8]>>,
     ) -> u64 {
-        let (number, evicted) = server.prepared.insert(statement.id);
+        let id = self.id_on_server(statement);
+        let (number, evicted) = server.prepared.insert(id);
         if let Some(evicted) = evicted {
             self.push_named(b'C', evicted);
             self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::Nothing });
@@ -118,7 +121,7 @@ impl Session {
                 out.extend_from_slice(&statement.tail);
             });
         });
-        self.replies.await_op(Op { reply, undo: Undo::Parse { client, server: Some(statement.id) } });
+        self.replies.await_op(Op { reply, undo: Undo::Parse { client, server: Some(id) } });
         self.cell().server_parses.add(1);
         number
     }

@@ -115,6 +115,8 @@ pub struct Replies {
     pub undone: Vec<Undo>,
     pub errors: u64,
     pub fatal: bool,
+    /// A prepared statement's result is no longer what it was.
+    pub stale_statement: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -256,7 +258,9 @@ impl Replies {
         if self.awaited.front().is_some_and(|w| matches!(w.awaited, Awaited::Injected | Awaited::Restored)) {
             self.injected_error = Some(PgError::parse(body));
         }
-        self.fatal |= frame_severity(body).is_some_and(|severity| severity == b"FATAL" || severity == b"PANIC");
+        self.fatal |= field(body, b'V').is_some_and(|severity| severity == b"FATAL" || severity == b"PANIC");
+        self.stale_statement |=
+            field(body, b'C') == Some(b"0A000") && field(body, b'R') == Some(b"RevalidateCachedQuery");
     }
 
     fn parameter(&mut self, body: &[u8]) {
@@ -360,8 +364,8 @@ fn push(ranges: &mut Vec<(usize, usize)>, from: usize, to: usize) {
     }
 }
 
-fn frame_severity(body: &[u8]) -> Option<&[u8]> {
-    crate::wire::error::fields(body).find(|(code, _)| *code == b'V').map(|(_, text)| text)
+fn field(body: &[u8], wanted: u8) -> Option<&[u8]> {
+    crate::wire::error::fields(body).find(|(code, _)| *code == wanted).map(|(_, text)| text)
 }
 
 #[cfg(test)]
