@@ -323,8 +323,11 @@ impl Session {
         }
         if self.wrote && self.status == TxStatus::Idle {
             self.wrote = false;
-            self.last_write = Some(Instant::now());
-            self.shared.writes.beat();
+            // A read-only transaction may have called anything on its standby: nothing was written.
+            if !self.shared.topology.load().standbys.contains(&server.node) {
+                self.last_write = Some(Instant::now());
+                self.shared.writes.beat();
+            }
         }
         self.count_round(sent_at);
         if self.config.pool.mode == PoolMode::Statement && self.status != TxStatus::Idle {
