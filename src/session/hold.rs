@@ -23,7 +23,11 @@ impl Session {
     /// The server for a request of `class` (`None`: must go to the primary). Waits at most `pool.wait_timeout`.
     pub(super) async fn acquire(&mut self, class: Option<&Class>) -> Result<Checkout, Refused> {
         let asked = self.request_at;
-        if let Target::Primary(node) | Target::Standby(node) = self.target(class, None) {
+        let target = self.target(class, None);
+        if matches!(target, Target::Standby(_)) {
+            self.worker.turns.fetch_add(1, Relaxed);
+        }
+        if let Target::Primary(node) | Target::Standby(node) = target {
             let pool = self.pool_on(node);
             self.pool = Arc::clone(&pool);
             if let Some(checkout) = pool.try_checkout(self.worker.index) {
@@ -31,7 +35,7 @@ impl Session {
             }
         }
         self.begin_wait();
-        let waited = self.acquire_later(class, asked).await;
+        let waited = self.acquire_later(class, target, asked).await;
         match (waited, self.end_wait()) {
             (Ok(checkout), false) => Ok(self.lent(checkout, asked)),
             (waited, true) => {
@@ -45,10 +49,17 @@ impl Session {
         }
     }
 
-    async fn acquire_later(&mut self, class: Option<&Class>, asked: Instant) -> Result<Checkout, Refused> {
-        let mut avoid = None;
+    /// `first`: where it would go now. (Asked again, the next standby would have its turn: one without a server yet would
+    /// never get any.)
+    async fn acquire_later(
+        &mut self,
+        class: Option<&Class>,
+        first: Target,
+        asked: Instant,
+    ) -> Result<Checkout, Refused> {
+        let (mut first, mut avoid) = (Some(first), None);
         loop {
-            let target = self.target(class, avoid);
+            let target = first.take().unwrap_or_else(|| self.target(class, avoid));
             let node = match target {
                 Target::Primary(node) | Target::Standby(node) => node,
                 Target::Stay => unreachable!("a session without a server has none to stay on"),
@@ -75,9 +86,8 @@ impl Session {
         }
     }
 
-    fn target(&mut self, class: Option<&Class>, avoid: Option<NodeId>) -> Target {
+    fn target(&self, class: Option<&Class>, avoid: Option<NodeId>) -> Target {
         let topology = self.shared.topology.load();
-        self.turn_count = self.turn_count.wrapping_add(1);
         let split = self.config.routing.split && self.renames && avoid.is_none();
         let pools = &self.shared.pools;
         let wanted = &self.settings.wanted;
@@ -88,7 +98,7 @@ impl Session {
             reads_on_primary: split && set::force_primary(|name| wanted.get(name)),
             ..Turn::default()
         };
-        route(class, &turn, &topology, split, |node| pools.node(node).load(), self.turn_count)
+        route(class, &turn, &topology, split, |node| pools.node(node).load(), self.worker.turns.load(Relaxed))
     }
 
     /// Waits for another topology, or a little.

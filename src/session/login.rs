@@ -207,7 +207,6 @@ impl Ready {
             last_text: Vec::new(),
             request_at: Instant::now(),
             transaction_at: Instant::now(),
-            turn_count: 0,
         });
         match session.welcome().await {
             Ok(()) => Some(Login::Application(session)),

@@ -17,6 +17,7 @@ mod survey;
 
 use std::pin::Pin as Pinned;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -46,6 +47,9 @@ pub struct WorkerCell {
     pub index: usize,
     pub buffers: Buffers,
     pub classes: std::sync::Mutex<Cache>,
+    /// Requests that went to a standby: those of equal load take turns by it. Not each session's own count, in which
+    /// every other request could be one that finds no equals.
+    pub turns: AtomicUsize,
 }
 
 pub struct Session {
@@ -98,8 +102,6 @@ pub struct Session {
     last_text: Vec<u8>,
     request_at: Instant,
     transaction_at: Instant,
-    /// For round robin.
-    turn_count: usize,
 }
 
 /// Why a session ends.
