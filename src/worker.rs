@@ -158,8 +158,8 @@ async fn accept(listener: TcpListener, seats: Vec<Seat>, shared: Arc<Shared>, mu
                     tracing::debug!(client = %peer, %error, "a socket option can't be set");
                 }
                 let Some(seat) = seats.iter().min_by_key(|seat| seat.load.load(Relaxed)) else { return };
-                seat.load.fetch_add(1, Relaxed);
                 if let Ok(socket) = stream.into_std() {
+                    seat.load.fetch_add(1, Relaxed);
                     let _ = seat.sockets.send((socket, peer)).await;
                 }
             }

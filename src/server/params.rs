@@ -114,9 +114,14 @@ impl Settings {
     fn rehash(&mut self) {
         let hasher = foldhash::fast::FixedState::default();
         self.hash = hasher.hash_one(&self.values);
-        let mut reading = self.values.iter().filter(|(name, _)| !NO_MATTER_TO_STATEMENTS.contains(&name.as_str()));
+        let mut reading = self.values.iter().filter(|(name, _)| matters_to_statements(name));
         self.reading = reading.clone().next().map_or(0, |_| hasher.hash_one(reading.by_ref().collect::<Vec<_>>()));
     }
+}
+
+/// Whether this setting (in lower case) may change how PostgreSQL reads a statement.
+pub fn matters_to_statements(name: &str) -> bool {
+    !NO_MATTER_TO_STATEMENTS.contains(&name)
 }
 
 /// `options` as PostgreSQL splits them: by white space, a backslash takes the next character as it is.

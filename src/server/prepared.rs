@@ -22,6 +22,8 @@ impl StatementId {
 
 /// Names of ours start with this; a client's name never reaches a server unless the server does not know it.
 pub const PREFIX: &[u8] = b"pgherd.";
+/// Never there for longer than a message: what can be closed or deallocated in place of what must stay.
+pub const NOBODYS: &[u8] = b"pgherd.none";
 
 pub struct Prepared {
     limit: usize,
@@ -63,9 +65,11 @@ impl Prepared {
         (number, evicted)
     }
 
-    /// The Parse failed, or the statement was deallocated.
-    pub fn remove(&mut self, id: StatementId) {
-        self.by_id.remove(&id);
+    /// The Parse that gave it this name failed, or the statement was closed.
+    pub fn remove(&mut self, id: StatementId, number: u64) {
+        if self.by_id.get(&id).is_some_and(|slot| slot.number == number) {
+            self.by_id.remove(&id);
+        }
     }
 
     /// What is prepared is not known any more: all will be prepared again, under new names.

@@ -4,16 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::Session;
+use super::{Session, greet};
 use crate::client::registry::{Pin, Running};
 use crate::pool::Checkout;
 use crate::route::TxStatus;
 use crate::server::cancel::cancel;
-use crate::server::query::query;
 
 /// Cleaning is one short statement; a server that does not manage it in time is closed.
 const CLEAN_TIMEOUT: Duration = Duration::from_secs(5);
-const CLEAN_BYTES: usize = 64 * 1024;
 
 impl Session {
     /// The server is free: the next client gets it.
@@ -81,9 +79,9 @@ async fn clean(checkout: Checkout, sql: &'static str) {
 }
 
 async fn run(mut checkout: Checkout, sql: &'static str) -> Option<Checkout> {
-    match query(&mut checkout.stream, sql, CLEAN_TIMEOUT, CLEAN_BYTES).await {
-        Ok(_) => {
-            checkout.unnamed = None;
+    let cleaned = tokio::time::timeout(CLEAN_TIMEOUT, greet::run(&mut checkout, sql)).await;
+    match cleaned.map_err(|_| "no answer in time".to_owned()).and_then(|done| done.map_err(|error| error.to_string())) {
+        Ok(()) => {
             if sql == "DISCARD ALL" {
                 checkout.settings = Arc::default();
                 checkout.prepared.clear();

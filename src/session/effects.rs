@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use super::Session;
 use super::names::Statement;
-use super::replies::{Awaited, Ends, Op, Reply, Undo};
+use super::replies::{Awaited, Op, Reply, Round, Undo};
 use crate::client::registry::Pin;
 use crate::route::TxStatus;
 use crate::server::Server;
-use crate::server::params::Settings;
-use crate::server::prepared::{PREFIX, StatementId, push_name};
+use crate::server::params::{Settings, matters_to_statements};
+use crate::server::prepared::{NOBODYS, PREFIX, StatementId};
+use crate::sql::statements::Statements;
 use crate::sql::{Class, Effects, Kind, set};
-use crate::wire::frame;
 use crate::wire::frontend;
 
 /// Bytes of a statement's text that the log of slow statements may show.
@@ -27,9 +27,17 @@ pub(super) struct SessionSettings {
     /// What must hold on whichever server it gets.
     pub wanted: Arc<Settings>,
     /// Made by statements whose outcome is not known yet, or whose transaction is open.
-    pending: Vec<Change>,
+    pending: Vec<Pending>,
     /// One of these is no plain SET. (Meaningless when there are none.)
     resets: bool,
+    /// DISCARD ALL is on its way, with nothing behind it that pins the session again.
+    pub discards: bool,
+}
+
+struct Pending {
+    /// `Round::number` of the round that makes it.
+    round: u64,
+    change: Change,
 }
 
 enum Change {
@@ -71,7 +79,7 @@ impl Traces for Class {
 
 impl SessionSettings {
     pub(super) fn new(startup: Arc<Settings>) -> Self {
-        Self { wanted: Arc::clone(&startup), startup, pending: Vec::new(), resets: false }
+        Self { wanted: Arc::clone(&startup), startup, pending: Vec::new(), resets: false, discards: false }
     }
 }
 
@@ -104,9 +112,15 @@ impl Session {
     /// By what a server knows `statement` as this session would prepare it now.
     pub(super) fn id_on_server(&self, statement: &Statement) -> StatementId {
         let mut settings = self.settings.wanted.reading();
-        if !self.settings.pending.is_empty() {
-            // A SET of this transaction holds already, and may not tomorrow: nobody else shares what is prepared now.
+        let matters = |change: &Change| match change {
+            Change::Set { name, .. } | Change::Reset { name } => matters_to_statements(name),
+            Change::ResetAll | Change::DiscardAll => true,
+        };
+        if let Some(open) = self.settings.pending.iter().rfind(|pending| matters(&pending.change)) {
+            // A SET of this transaction holds already, and may not tomorrow: nobody else shares what is prepared now, nor
+            // does another transaction of this session.
             settings ^= self.entry.id.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            settings ^= open.round.wrapping_add(1).wrapping_mul(0xd6e8_feb8_6659_fd93);
         }
         statement.id.under(settings)
     }
@@ -120,10 +134,13 @@ impl Session {
     }
 
     /// After each round: what was pending takes effect, or does not.
-    pub(super) fn settle_changes(&mut self, server: &mut Server, failed: bool, ends: Ends) {
-        if self.settings.pending.is_empty() {
+    pub(super) fn settle_changes(&mut self, server: &mut Server, round: &Round) {
+        // Those of later rounds are on their way.
+        let over = self.settings.pending.iter().take_while(|pending| pending.round <= round.number).count();
+        if over == 0 {
             return;
         }
+        let (failed, ends) = (round.failed, round.ends);
         let idle = self.status == TxStatus::Idle;
         let apply = match () {
             () if ends.none() && !idle => return, // the transaction decides
@@ -138,10 +155,11 @@ impl Session {
                 false
             }
         };
-        let pending = std::mem::take(&mut self.settings.pending);
+        let later = self.settings.pending.split_off(over);
+        let settled = std::mem::replace(&mut self.settings.pending, later);
         if apply {
-            for change in pending {
-                self.apply(server, change);
+            for pending in settled {
+                self.apply(server, pending.change);
             }
             self.restore(server);
         }
@@ -190,7 +208,17 @@ impl Session {
                 server.unnamed = None;
                 server.settings = Arc::default();
                 settings.wanted = Arc::clone(&settings.startup);
+                self.unpin();
             }
+        }
+    }
+
+    /// DISCARD ALL was done: nothing is left that keeps the session on its server.
+    fn unpin(&mut self) {
+        if std::mem::take(&mut self.settings.discards) && self.pin != Pin::SessionMode && self.is_quiet() {
+            self.pin = Pin::None;
+            self.entry.set_pin(Pin::None);
+            self.dirty = false;
         }
     }
 
@@ -207,8 +235,10 @@ impl Session {
     /// A simple Query whose text stands at these positions of the inbox. `true`: something else was sent for it.
     pub(super) fn note(&mut self, server: &mut Server, class: Class, from: usize, to: usize) -> bool {
         let text = String::from_utf8_lossy(self.inbox.range(from, to)).into_owned();
-        if class.kind == (Kind::Deallocate { all: false }) && self.renames {
-            let Some(sql) = self.deallocate(server, &text) else { return false };
+        if class.kind == (Kind::Deallocate { all: false })
+            && self.renames
+            && let Some(sql) = self.deallocate(&text)
+        {
             self.outbox.push_own(|out| frontend::push_query(out, &sql));
             return true;
         }
@@ -231,9 +261,22 @@ impl Session {
     }
 
     fn note_text(&mut self, server: &mut Server, class: Class, text: &str) {
+        if class.kind == Kind::Several {
+            // One transaction: each does what it would do alone.
+            for statement in Statements::new(text.as_bytes()) {
+                let class = self.worker.classify(statement);
+                if class.leaves_traces() && class.kind != Kind::Several {
+                    self.note_text(server, class, &String::from_utf8_lossy(statement));
+                }
+            }
+            return;
+        }
         self.note_deallocated(server, class, text);
         match class.kind {
-            Kind::DiscardAll => return self.await_change(Change::DiscardAll),
+            Kind::DiscardAll => {
+                self.settings.discards = true;
+                return self.await_change(Change::DiscardAll);
+            }
             Kind::RollbackTo if !self.settings.pending.is_empty() => return self.pin(Pin::Setting),
             Kind::Set if !class.effects.intersects(Effects::SET_ROLE) => {
                 match settings(text) {
@@ -249,13 +292,14 @@ impl Session {
         } else if class.effects.intersects(Effects::UNKNOWN) {
             // It may have left anything behind; nobody else shall find it.
             self.dirty = true;
+            self.settings.discards = false;
         }
     }
 
     fn await_change(&mut self, change: Change) {
         let resets = !matches!(change, Change::Set { .. });
         self.settings.resets = resets || (self.settings.resets && !self.settings.pending.is_empty());
-        self.settings.pending.push(change);
+        self.settings.pending.push(Pending { round: self.replies.round(), change });
     }
 
     /// What the server has prepared for others may be gone, whatever becomes of the transaction.
@@ -268,7 +312,8 @@ impl Session {
                 }
             }
             Kind::Deallocate { all: false } => {
-                let ours = deallocated_name(text).is_none_or(|name| name.as_bytes().starts_with(PREFIX));
+                let ours = |name: String| name.as_bytes().starts_with(PREFIX) && name.as_bytes() != NOBODYS;
+                let ours = deallocated_name(text).is_none_or(ours);
                 if ours {
                     server.prepared.forget();
                 }
@@ -288,38 +333,25 @@ impl Session {
 
     /// `DEALLOCATE name` of a statement prepared by protocol: the client's name is the proxy's to translate. What goes to
     /// the server instead; `None` if the name is not one of these.
-    pub(super) fn deallocate(&mut self, server: &mut Server, text: &str) -> Option<String> {
-        let statement = self.names.remove(deallocated_name(text)?.as_bytes())?;
-        // Whether or not this server has it: prepared and deallocated, the tag is PostgreSQL's own.
-        let id = self.id_on_server(&statement);
-        let number = match server.prepared.touch(id) {
-            Some(number) => number,
-            None => {
-                let (number, evicted) = server.prepared.insert(id);
-                self.outbox.push_own(|out| {
-                    if let Some(evicted) = evicted {
-                        push_name_frame(out, b'C', evicted);
-                    }
-                    frame::push(out, b'P', |out| {
-                        push_name(out, number);
-                        out.push(0);
-                        out.extend_from_slice(&statement.tail);
-                    });
-                });
-                if evicted.is_some() {
-                    self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::Nothing });
-                }
-                let undo = Undo::Parse { client: None, server: Some(id) };
-                self.replies.await_op(Op { reply: Reply::Swallow, undo });
-                number
-            }
-        };
-        server.prepared.remove(id);
-        let mut name = Vec::new();
-        push_name(&mut name, number);
-        Some(format!("DEALLOCATE \"{}\"", String::from_utf8_lossy(&name)))
+    pub(super) fn deallocate(&mut self, text: &str) -> Option<String> {
+        if self.status == TxStatus::Failed {
+            // PostgreSQL refuses, and keeps it.
+            return None;
+        }
+        let name = deallocated_name(text)?.into_bytes().into_boxed_slice();
+        let statement = self.names.remove(&name)?;
+        self.count_names();
+        // The server keeps it for others, or never had it: an empty statement goes instead, the tag is PostgreSQL's own.
+        self.outbox.push_own(|out| frontend::push_close_statement(out, NOBODYS));
+        self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::Close { name, statement } });
+        self.outbox.push_own(|out| frontend::push_parse(out, NOBODYS, b"\0\0\0"));
+        self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::Nothing });
+        Some(DEALLOCATE_NOBODYS.to_owned())
     }
 }
+
+/// [`NOBODYS`].
+const DEALLOCATE_NOBODYS: &str = "DEALLOCATE \"pgherd.none\"";
 
 /// What a SET or RESET changes, if it can be carried to another server.
 fn settings(text: &str) -> Option<impl Iterator<Item = Change>> {
@@ -329,14 +361,6 @@ fn settings(text: &str) -> Option<impl Iterator<Item = Change>> {
         set::Change::Reset { name } => Change::Reset { name },
         set::Change::ResetAll => Change::ResetAll,
     }))
-}
-
-fn push_name_frame(out: &mut Vec<u8>, tag: u8, number: u64) {
-    frame::push(out, tag, |out| {
-        out.push(b'S');
-        push_name(out, number);
-        out.push(0);
-    });
 }
 
 fn pin_for(effects: Effects) -> Option<Pin> {

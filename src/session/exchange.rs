@@ -317,7 +317,7 @@ impl Session {
             self.skipping |= round.awaited == Awaited::OwnSync && round.failed;
             return Ok(());
         }
-        self.settle_changes(server, round.failed, round.ends);
+        self.settle_changes(server, &round);
         if std::mem::take(&mut self.replies.stale_statement) {
             self.meet_stale_statement();
         }
@@ -365,13 +365,17 @@ impl Session {
     fn undo(&mut self, server: &mut Server, undo: Undo) {
         match undo {
             Undo::Nothing => {}
-            Undo::ParseUnnamed => {
-                server.unnamed = None;
-                self.names.drop_unnamed();
+            Undo::Unnamed { count, own } => {
+                if server.unnamed == Some((self.entry.id, count)) {
+                    server.unnamed = None;
+                }
+                if own {
+                    self.names.undo_unnamed(count);
+                }
             }
-            Undo::Parse { client, server: id } => {
-                if let Some(id) = id {
-                    server.prepared.remove(id);
+            Undo::Parse { client, server: prepared } => {
+                if let Some((id, number)) = prepared {
+                    server.prepared.remove(id, number);
                 }
                 if let Some(name) = client {
                     self.names.remove(&name);

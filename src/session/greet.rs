@@ -1,4 +1,5 @@
-//! Applies settings to a server by themselves, for the greeting. (Later they travel with the first query.)
+//! Queries of the proxy's own on a server between its clients: settings for the greeting (later they travel with the
+//! first query), and what cleans up.
 
 use std::sync::Arc;
 
@@ -16,10 +17,21 @@ use crate::wire::frontend;
 /// # Errors
 /// PostgreSQL's, for a setting it does not take; 08006 if the server is lost. It must not be used any more then.
 pub(super) async fn apply(server: &mut Server, wanted: &Arc<Settings>) -> Result<(), PgError> {
-    let Some(sql) = wanted.sql_from(&server.settings) else { return Ok(()) };
+    if let Some(sql) = wanted.sql_from(&server.settings) {
+        run(server, &sql).await?;
+        server.settings = Arc::clone(wanted);
+    }
+    Ok(())
+}
+
+/// Runs `sql`, whose rows nobody wants. `server.reported` is what PostgreSQL reports afterwards.
+///
+/// # Errors
+/// As for [`apply`].
+pub(super) async fn run(server: &mut Server, sql: &str) -> Result<(), PgError> {
     let lost = |_| PgError::fatal(sqlstate::CONNECTION_FAILURE, "the server closed the connection");
     let mut query = Vec::new();
-    frontend::push_query(&mut query, &sql);
+    frontend::push_query(&mut query, sql);
     server.stream.write_all(&query).await.map_err(lost)?;
     server.unnamed = None;
     let mut replies = Replies::default();
@@ -43,11 +55,5 @@ pub(super) async fn apply(server: &mut Server, wanted: &Arc<Settings>) -> Result
     for (name, value) in replies.reported.drain(..) {
         server.set_reported(&name, &value);
     }
-    match round.injected_error {
-        Some(error) => Err(error),
-        None => {
-            server.settings = Arc::clone(wanted);
-            Ok(())
-        }
-    }
+    round.injected_error.map_or(Ok(()), Err)
 }

@@ -110,7 +110,7 @@ impl Session {
                     if have >= self.largest_looked_into() {
                         return Err(violation("statement or portal name is too long"));
                     }
-                    return Ok(Some(Taken::NeedRoom((have + 1).max(HEADER + 256).min(header.size))));
+                    return Ok(Some(Taken::NeedRoom((have * 2).max(HEADER + 256).min(header.size))));
                 } else {
                     self.bind(server, header);
                 }
@@ -236,9 +236,11 @@ impl Session {
     }
 
     fn close(&mut self, server: &mut Server, header: Header) {
+        let mut looks_like_ours = false;
         match frontend::named(self.front(header)) {
             Some(Named::Statement(name)) => {
                 let name: Box<[u8]> = name.into();
+                looks_like_ours = name.starts_with(PREFIX);
                 let undo = if name.is_empty() {
                     self.names.drop_unnamed();
                     server.unnamed = None;
@@ -256,7 +258,7 @@ impl Session {
             Some(Named::Portal(_)) => self.replies.await_op(Op { reply: Reply::Forward, undo: Undo::Nothing }),
             None => {}
         }
-        self.raw(header);
+        self.raw_unknown(header, looks_like_ours);
     }
 
     pub(super) fn push_named(&mut self, tag: u8, number: u64) {

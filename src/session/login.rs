@@ -292,11 +292,13 @@ async fn look_up(shared: &Shared, config: &Config, user: &str) -> Result<Verifie
         let sql = config.auth.query.replace("$1", &literal);
         match query(&mut checkout.stream, &sql, config.monitor.timeout, 64 * 1024).await {
             Ok(rows) => {
+                checkout.unnamed = None;
                 checkout.give_back(Instant::now());
                 let stored = rows.into_iter().next().and_then(|mut row| row.pop().flatten());
                 return Ok(stored.map_or(Verifier::Unknown, |stored| Verifier::parse(&stored)));
             }
             Err(error @ ConnectError::Postgres(_)) => {
+                checkout.unnamed = None;
                 checkout.give_back(Instant::now());
                 reason = error.to_string();
             }
@@ -416,9 +418,13 @@ impl Session {
             Err(Refused::Error(error)) => return Err(fatal(error)),
             Err(Refused::Gone(close)) => return Err(close),
         };
-        let pinned = std::mem::replace(&mut self.pin, Pin::None);
+        self.pin = Pin::None;
         self.dirty = false;
-        let applied = super::greet::apply(&mut checkout, &self.settings.wanted).await;
+        let limit = self.config.pool.connect_timeout;
+        let applied = tokio::time::timeout(limit, super::greet::apply(&mut checkout, &self.settings.wanted)).await;
+        let no_answer =
+            PgError::fatal(sqlstate::CONNECTION_FAILURE, format!("the server did not answer within {limit:?}"));
+        let applied = applied.unwrap_or(Err(no_answer));
         let mut reported = checkout.reported.clone();
         // What a standby reports of itself is not what the cluster is to its clients.
         for (_, value) in reported.iter_mut().filter(|(name, _)| name == "in_hot_standby") {
@@ -431,7 +437,6 @@ impl Session {
                 return Err(fatal(error));
             }
         }
-        let _ = pinned;
         self.entry.set_pin(Pin::None);
         Ok(reported)
     }

@@ -400,6 +400,7 @@ impl Session {
             self.entry.set_pin(pin);
         }
         self.dirty = true;
+        self.settings.discards = false;
     }
 }
 

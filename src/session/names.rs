@@ -32,9 +32,9 @@ pub struct Names {
 // === impl Statement ===
 
 impl Statement {
-    /// `generation`: see [`crate::shared::Shared::statement_generation`].
-    pub fn new(tail: &[u8], class: Class, generation: u64) -> Self {
-        Self { id: statement_id(tail, generation), tail: tail.into(), class }
+    /// `seed`, `generation`: as for [`statement_id`].
+    pub fn new(tail: &[u8], class: Class, seed: u64, generation: u64) -> Self {
+        Self { id: statement_id(tail, seed, generation), tail: tail.into(), class }
     }
 
     /// The text, without its NUL.
@@ -44,10 +44,13 @@ impl Statement {
 }
 
 /// Two independent 64-bit hashes: statements of the same pool with the same id are taken to be the same.
-pub fn statement_id(tail: &[u8], generation: u64) -> StatementId {
+/// `seed`: a secret of the process, lest somebody makes a text with another's id.
+/// `generation`: see [`crate::shared::Shared::statement_generation`].
+pub fn statement_id(tail: &[u8], seed: u64, generation: u64) -> StatementId {
     use std::hash::BuildHasher;
-    let low = foldhash::quality::FixedState::with_seed(0x7067_6865_7264_0001).hash_one((generation, tail));
-    let high = foldhash::quality::FixedState::with_seed(0x7067_6865_7264_0002).hash_one((generation, tail));
+    let hash = |seed| foldhash::quality::FixedState::with_seed(seed).hash_one((generation, tail));
+    let low = hash(seed ^ 0x7067_6865_7264_0001);
+    let high = hash(seed.rotate_left(32) ^ 0x7067_6865_7264_0002);
     StatementId(u128::from(high) << 64 | u128::from(low))
 }
 
@@ -101,6 +104,13 @@ impl Names {
     #[inline]
     pub fn drop_unnamed(&mut self) {
         self.unnamed = None;
+    }
+
+    /// The Parse of the unnamed statement with this count failed.
+    pub fn undo_unnamed(&mut self, count: u64) {
+        if self.unnamed_count == count {
+            self.unnamed = None;
+        }
     }
 
     pub fn unnamed(&self) -> Option<Unnamed<'_>> {

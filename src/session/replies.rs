@@ -46,13 +46,16 @@ pub enum Reply {
 #[derive(Debug)]
 pub enum Undo {
     Nothing,
-    /// The server does not have the statement, the client's name (if any) is free again.
+    /// The server does not have the statement under this number, the client's name (if any) is free again.
     Parse {
         client: Option<Box<[u8]>>,
-        server: Option<StatementId>,
+        server: Option<(StatementId, u64)>,
     },
-    /// Neither has the unnamed statement.
-    ParseUnnamed,
+    /// The server does not have the client's unnamed statement of this count. `own`: nor has the client.
+    Unnamed {
+        count: u64,
+        own: bool,
+    },
     /// The client's statement was not closed.
     Close {
         name: Box<[u8]>,
@@ -70,6 +73,8 @@ pub struct Round {
     pub ends: Ends,
     /// The error of an injected round.
     pub injected_error: Option<PgError>,
+    /// As `Replies::await_ready` counted.
+    pub number: u64,
 }
 
 /// The transactions that ended within a round, by the tags of their CommandComplete. (So does ROLLBACK TO count.)
@@ -152,6 +157,26 @@ impl Replies {
         self.ops.push_back((self.round, op));
     }
 
+    /// The number of the round that is being sent.
+    #[inline]
+    pub fn round(&self) -> u64 {
+        self.round
+    }
+
+    /// Whether the Parse of `id` is on its way in an earlier round, and may yet be skipped.
+    #[inline]
+    pub fn is_unsure_of(&self, id: StatementId) -> bool {
+        let parses = |op: &Op| matches!(op.undo, Undo::Parse { server: Some((parsed, _)), .. } if parsed == id);
+        self.ops.iter().any(|(round, op)| *round < self.round && parses(op))
+    }
+
+    /// As `is_unsure_of`, for the last Parse of the unnamed statement.
+    #[inline]
+    pub fn is_unsure_of_unnamed(&self) -> bool {
+        let last = self.ops.iter().rev().find(|(_, op)| matches!(op.undo, Undo::Unnamed { .. }));
+        last.is_some_and(|(round, _)| *round < self.round)
+    }
+
     /// A CopyDone or CopyFail is being sent.
     pub fn copy_ends(&mut self) {
         self.copy_in = false;
@@ -203,7 +228,7 @@ impl Replies {
             let have = buffer.end - buffer.start;
             let awaited = self.awaited.front().map(|w| w.awaited);
             let swallow = awaited.is_some_and(|awaited| awaited.swallows(header.tag));
-            if looks_into(header.tag) && header.size <= LOOK_INTO {
+            if looks_into(header.tag) && header.size <= LOOK_INTO.min(buffer.capacity()) {
                 if have < header.size {
                     return Walked::NeedMore;
                 }
@@ -316,6 +341,7 @@ impl Replies {
             failed: std::mem::take(&mut self.failed),
             ends: std::mem::take(&mut self.ends),
             injected_error: self.injected_error.take(),
+            number: waiting.round,
         };
         Walked::Ready(round)
     }
@@ -405,7 +431,7 @@ mod tests {
     }
 
     fn op(reply: Reply) -> Op {
-        Op { reply, undo: Undo::ParseUnnamed }
+        Op { reply, undo: Undo::Nothing }
     }
 
     #[test]
@@ -477,6 +503,17 @@ mod tests {
         let (_, rounds) = run(&mut replies, &[COMMIT, READY].concat(), 100);
         assert_eq!(rounds.len(), 1);
         assert!(replies.is_quiet());
+    }
+
+    #[test]
+    fn an_error_that_no_buffer_holds_is_an_error() {
+        let mut error = vec![b'E', 0, 0, 1, 4];
+        error.extend_from_slice(&[b'x'; 256]);
+        let mut replies = Replies::default();
+        replies.await_ready(Awaited::Query);
+        let (sent, rounds) = run(&mut replies, &[&error, READY].concat(), 100);
+        assert_eq!(sent, [&error, READY].concat());
+        assert!(rounds[0].failed);
     }
 
     #[test]

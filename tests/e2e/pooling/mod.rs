@@ -6,6 +6,7 @@ mod crowd;
 mod drain;
 mod faults;
 mod limits;
+mod protocol;
 mod state;
 
 use std::time::{Duration, Instant};
