@@ -2,6 +2,7 @@
 //! first query), and what cleans up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -15,10 +16,11 @@ use crate::wire::frontend;
 /// `server` has these settings, and `server.reported` is what PostgreSQL reports with them.
 ///
 /// # Errors
-/// PostgreSQL's, for a setting it does not take; 08006 if the server is lost. It must not be used any more then.
-pub(super) async fn apply(server: &mut Server, wanted: &Arc<Settings>) -> Result<(), PgError> {
+/// PostgreSQL's, for a setting it does not take; 08006 if the server is lost or silent. It must not be used any more then.
+pub(super) async fn apply(server: &mut Server, wanted: &Arc<Settings>, limit: Duration) -> Result<(), PgError> {
     if let Some(sql) = wanted.sql_from(&server.settings) {
-        run(server, &sql).await?;
+        let no_answer = |_| PgError::fatal(sqlstate::CONNECTION_FAILURE, format!("no answer within {limit:?}"));
+        tokio::time::timeout(limit, run(server, &sql)).await.map_err(no_answer)??;
         server.settings = Arc::clone(wanted);
     }
     Ok(())

@@ -421,10 +421,7 @@ impl Session {
         self.pin = Pin::None;
         self.dirty = false;
         let limit = self.config.pool.connect_timeout;
-        let applied = tokio::time::timeout(limit, super::greet::apply(&mut checkout, &self.settings.wanted)).await;
-        let no_answer =
-            PgError::fatal(sqlstate::CONNECTION_FAILURE, format!("the server did not answer within {limit:?}"));
-        let applied = applied.unwrap_or(Err(no_answer));
+        let applied = super::greet::apply(&mut checkout, &self.settings.wanted, limit).await;
         let mut reported = checkout.reported.clone();
         // What a standby reports of itself is not what the cluster is to its clients.
         for (_, value) in reported.iter_mut().filter(|(name, _)| name == "in_hot_standby") {
