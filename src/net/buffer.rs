@@ -60,6 +60,19 @@ impl Buffer {
         self.bytes.len()
     }
 
+    /// Puts `bytes` in place of those from `from` to `to`, all of them consumed; what is behind moves, what is before
+    /// does not.
+    pub fn replace(&mut self, from: usize, to: usize, bytes: &[u8]) {
+        let whole = [&self.bytes[..from], bytes, &self.bytes[to..self.end]].concat();
+        let grown = from + bytes.len();
+        (self.start, self.end) = (self.start - to + grown, whole.len());
+        if whole.len() > self.bytes.len() {
+            self.bytes = whole.into_boxed_slice();
+        } else {
+            self.bytes[..whole.len()].copy_from_slice(&whole);
+        }
+    }
+
     /// Moves what is unconsumed to the front: makes room behind it.
     pub fn compact(&mut self) {
         if self.start == self.end {
@@ -127,6 +140,11 @@ mod tests {
         assert_eq!(buffer.room().len(), 5);
         buffer.grow(20);
         assert_eq!((buffer.filled(), buffer.capacity()), (&b"fgh"[..], 20));
+        buffer.start = 2;
+        buffer.replace(0, 1, b"12");
+        assert_eq!((buffer.range(0, 3), buffer.filled()), (&b"12g"[..], &b"h"[..]));
+        buffer.replace(1, 3, &[b'x'; 30]);
+        assert_eq!((buffer.range(0, 2), buffer.filled()), (&b"1x"[..], &b"h"[..]));
         buffers.give(&mut buffer);
         assert!(buffer.is_none() && buffers.free.lock().unwrap().is_empty());
     }

@@ -20,18 +20,21 @@ impl StatementId {
     }
 }
 
-/// Names of ours start with this; a client's name never reaches a server unless the server does not know it.
+/// Names of ours start with this; a client's name reaches a server only to be refused, and never if it looks like ours.
 pub const PREFIX: &[u8] = b"pgherd.";
 /// Never there for longer than a message: what can be closed or deallocated in place of what must stay.
 pub const NOBODYS: &[u8] = b"pgherd.none";
+
+/// A name that no statement has: its Close is answered, and does nothing.
+pub const NOBODY: &[u8] = b"pgherd.none";
 
 pub struct Prepared {
     limit: usize,
     next: u64,
     clock: u64,
     by_id: HashMap<StatementId, Slot, RandomState>,
-    /// Names of clients' that a server was made to know (to let PostgreSQL say 42P05), to be closed.
-    strays: BTreeSet<Box<[u8]>>,
+    /// Numbers of what the server has and nobody will use, to be closed.
+    strays: BTreeSet<u64>,
 }
 
 struct Slot {
@@ -65,11 +68,15 @@ impl Prepared {
         (number, evicted)
     }
 
-    /// The Parse that gave it this name failed, or the statement was closed.
+    /// The Parse that gave it this name failed.
     pub fn remove(&mut self, id: StatementId, number: u64) {
         if self.by_id.get(&id).is_some_and(|slot| slot.number == number) {
             self.by_id.remove(&id);
         }
+    }
+
+    pub fn id_of(&self, number: u64) -> Option<StatementId> {
+        self.by_id.iter().find(|(_, slot)| slot.number == number).map(|(id, _)| *id)
     }
 
     /// What is prepared is not known any more: all will be prepared again, under new names.
@@ -91,11 +98,11 @@ impl Prepared {
         self.by_id.is_empty()
     }
 
-    pub fn add_stray(&mut self, name: &[u8]) {
-        self.strays.insert(name.into());
+    pub fn add_stray(&mut self, number: u64) {
+        self.strays.insert(number);
     }
 
-    pub fn take_strays(&mut self) -> BTreeSet<Box<[u8]>> {
+    pub fn take_strays(&mut self) -> BTreeSet<u64> {
         std::mem::take(&mut self.strays)
     }
 

@@ -12,14 +12,13 @@ use tokio::io::AsyncWrite;
 
 use super::intake::Taken;
 use super::outbox::Outbox;
-use super::replies::{Awaited, Round, Undo, Walked};
+use super::replies::{Awaited, Op, Reply, Undo, Walked};
 use super::{Close, Session, poll_fill};
 use crate::client::registry::Pin;
-use crate::config::PoolMode;
 use crate::net::buffer::Buffer;
 use crate::pool::Checkout;
 use crate::route::TxStatus;
-use crate::server::Server;
+use crate::server::prepared::NOBODY;
 use crate::wire::error::{PgError, sqlstate};
 use crate::wire::frontend;
 
@@ -40,6 +39,9 @@ pub(super) struct Exchange {
     fresh: bool,
     /// The next request belongs to another server: wait until this one is quiet.
     blocked: bool,
+    /// Nothing more is taken from the client. Ends so when all that it asked for is answered; with `ServerGone`, when
+    /// PostgreSQL has closed.
+    leaving: Option<Close>,
     /// Reads that filled the whole buffer.
     full_reads: u32,
     sent_at: Option<Instant>,
@@ -64,6 +66,7 @@ impl Session {
             written: 0,
             fresh: true,
             blocked: false,
+            leaving: None,
             full_reads: 0,
             sent_at: None,
         };
@@ -93,6 +96,12 @@ impl Session {
                 moved |= self.poll_to_client(ex, cx)?.is_ready();
             }
             if ex.forward.is_empty() {
+                self.let_postgresql_judge(ex);
+                if self.has_left(ex)
+                    && let Some(close) = ex.leaving.take()
+                {
+                    return Poll::Ready(Err(close));
+                }
                 // Before anything was sent it is quiet too, with a request to be taken in.
                 if (ex.sent_at.is_some() || ex.blocked) && self.settle(ex) {
                     return Poll::Ready(Ok(Ended::CancelInFlight));
@@ -109,7 +118,8 @@ impl Session {
                 if !self.outbox.is_empty() {
                     moved |= self.poll_to_server(ex, cx)?.is_ready();
                 }
-                if self.outbox.is_empty() && !ex.blocked && !self.replies.is_crowded() {
+                let may_take = !ex.blocked && ex.leaving.is_none() && !self.replies.is_crowded();
+                if self.outbox.is_empty() && may_take {
                     moved |= self.poll_from_client(ex, cx)?.is_ready();
                 }
             }
@@ -123,6 +133,22 @@ impl Session {
     /// The server has nothing to do for this session, and no other session would notice that it had.
     fn is_free(&self) -> bool {
         self.is_quiet() && self.status == TxStatus::Idle && self.pin == Pin::None
+    }
+
+    /// What was refused has turned out to stand within COPY data: see `unknown_message`.
+    fn let_postgresql_judge(&mut self, ex: &mut Exchange) {
+        if matches!(ex.leaving, Some(Close::Violation(_))) && self.replies.copy.is_open() {
+            ex.leaving = Some(self.pass_header());
+        }
+    }
+
+    /// Nothing that the client waits for is to come any more.
+    fn has_left(&self, ex: &Exchange) -> bool {
+        let answered = self.replies.is_answered() || self.replies.copy.is_open();
+        match ex.leaving {
+            None | Some(Close::ServerGone) => false,
+            Some(_) => ex.server.is_none() || (answered && self.outbox.is_empty()),
+        }
     }
 
     /// Every request is answered, none is half sent.
@@ -173,11 +199,10 @@ impl Session {
                     self.request_open = false;
                     ex.blocked = true;
                 }
-                // As PostgreSQL: what was asked for before is done first.
-                Taken::Goodbye if !self.replies.is_quiet() && !self.replies.copy_in => ex.blocked = true,
-                Taken::Goodbye => return Poll::Ready(Err(Close::ByClient)),
+                Taken::Leave(close) => ex.leaving = Some(close),
             }
-            if !self.outbox.is_empty() || ex.blocked {
+            self.fence();
+            if !self.outbox.is_empty() || ex.blocked || ex.leaving.is_some() {
                 self.settle(ex);
                 return Poll::Ready(Ok(()));
             }
@@ -264,6 +289,10 @@ impl Session {
         loop {
             match self.replies.walk(&mut ex.buffer, &mut ex.forward) {
                 Walked::NeedMore => break,
+                Walked::Misnamed(from, to) => {
+                    let to = self.name_as_client_does(server, &mut ex.buffer, from, to);
+                    ex.forward.push((from, to));
+                }
                 Walked::Garbage => {
                     let error = PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "the server sent what is not protocol 3");
                     return Err(Close::Error(error));
@@ -278,8 +307,27 @@ impl Session {
         for (name, value) in self.replies.reported.drain(..) {
             server.set_reported(&name, &value);
         }
-        self.request_open |= std::mem::take(&mut self.replies.reopened);
+        self.request_open |= self.replies.copy.take_reopened();
+        if self.replies.is_skipping() || self.replies.copy.is_open() {
+            // What was waited for may not come: it is skipped, or data must come first.
+            ex.blocked = false;
+            ex.fresh = true;
+        }
+        self.fence();
         Ok(())
+    }
+
+    /// Sends what tells the answers to Syncs of a failed COPY from later ones, where that must be told.
+    fn fence(&mut self) {
+        if self.replies.copy.wants_fence() && self.passing == 0 && !self.request_open && !self.replies.is_skipping() {
+            self.outbox.push_own(|out| {
+                frontend::push_close_statement(out, NOBODY);
+                frontend::push_sync(out);
+            });
+            self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::Nothing });
+            self.replies.await_ready(Awaited::OwnSync);
+            self.replies.copy.fence_sent();
+        }
     }
 
     /// Gives the server back as soon as it is free, ahead of writing its last words to a client that may be slow.
@@ -298,91 +346,6 @@ impl Session {
             self.release(server);
         }
         false
-    }
-
-    /// A ReadyForQuery came.
-    fn after_round(&mut self, server: &mut Server, round: Round, sent_at: Instant) -> Result<(), Close> {
-        self.status = round.status;
-        // The last one first: the names become what they were.
-        while let Some(undo) = self.replies.undone.pop() {
-            self.undo(server, undo);
-        }
-        if let Some(error) = round.injected_error {
-            server.settings = Default::default();
-            self.dirty = true;
-            return Err(Close::Error(PgError { severity: "FATAL".into(), ..error }));
-        }
-        if matches!(round.awaited, Awaited::Injected | Awaited::Restored | Awaited::OwnSync) {
-            // The rest of the client's request belongs to another server, where it must not happen either.
-            self.skipping |= round.awaited == Awaited::OwnSync && round.failed;
-            return Ok(());
-        }
-        self.settle_changes(server, &round);
-        if std::mem::take(&mut self.replies.stale_statement) {
-            self.meet_stale_statement();
-        }
-        if self.wrote && self.status == TxStatus::Idle {
-            self.wrote = false;
-            // A read-only transaction may have called anything on its standby: nothing was written.
-            if !self.shared.topology.load().standbys.contains(&server.node) {
-                self.last_write = Some(Instant::now());
-                self.shared.writes.beat();
-            }
-        }
-        self.count_round(sent_at);
-        if self.config.pool.mode == PoolMode::Statement && self.status != TxStatus::Idle {
-            return Err(Close::Error(
-                PgError::fatal(
-                    sqlstate::PROTOCOL_VIOLATION,
-                    "transaction blocks not allowed in statement pooling mode",
-                )
-                .with_hint("pool.mode = \"transaction\" allows them."),
-            ));
-        }
-        Ok(())
-    }
-
-    fn count_round(&mut self, sent_at: Instant) {
-        let now = Instant::now();
-        let took = now.saturating_duration_since(sent_at);
-        let errors = std::mem::take(&mut self.replies.errors);
-        let cell = self.cell();
-        cell.queries.add(1);
-        cell.errors.add(errors);
-        cell.server.record(took);
-        cell.query_time_us.add(took.as_micros() as u64);
-        if self.status == TxStatus::Idle {
-            cell.xacts.add(1);
-            cell.xact_time_us.add(now.saturating_duration_since(self.transaction_at).as_micros() as u64);
-        }
-        let limit = self.config.log.slow_statement;
-        if !limit.is_zero() && took >= limit {
-            self.log_slow(took);
-        }
-        self.request_at = now;
-    }
-
-    fn undo(&mut self, server: &mut Server, undo: Undo) {
-        match undo {
-            Undo::Nothing => {}
-            Undo::Unnamed { count, own } => {
-                if server.unnamed == Some((self.entry.id, count)) {
-                    server.unnamed = None;
-                }
-                if own {
-                    self.names.undo_unnamed(count);
-                }
-            }
-            Undo::Parse { client, server: prepared } => {
-                if let Some((id, number)) = prepared {
-                    server.prepared.remove(id, number);
-                }
-                if let Some(name) = client {
-                    self.names.remove(&name);
-                }
-            }
-            Undo::Close { name, statement } => self.names.insert(&name, statement),
-        }
     }
 
     fn poll_to_client(&mut self, ex: &mut Exchange, cx: &mut Context<'_>) -> Poll<Result<(), Close>> {
@@ -415,8 +378,8 @@ impl Session {
                 process_id = server.key.process_id, "a server closed its connection while a client had it");
             server.discard();
         }
-        if self.replies.fatal {
-            return Close::ServerGone;
+        if self.replies.fatal || ex.leaving.is_some() {
+            return ex.leaving.take().unwrap_or(Close::ServerGone);
         }
         let asked = !self.replies.is_quiet() || self.request_open;
         Close::Error(if asked {

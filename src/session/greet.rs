@@ -49,7 +49,7 @@ pub(super) async fn run(server: &mut Server, sql: &str) -> Result<(), PgError> {
         match replies.walk(&mut buffer, &mut Vec::new()) {
             Walked::NeedMore => {}
             Walked::Ready(round) => break round,
-            Walked::Garbage => {
+            Walked::Misnamed(..) | Walked::Garbage => {
                 return Err(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "the server sent what is not protocol 3"));
             }
         }

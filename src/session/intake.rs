@@ -1,18 +1,16 @@
-//! From the client's messages to what the server gets: statement names become the server's, effects on the
-//! session are noted. Everything else goes as it lies.
-
-use std::sync::Arc;
+//! From the client's messages to what the server gets, one by one: whose turn it is, what is to be answered, what
+//! goes as it lies. (`statements` has those that name a prepared statement.)
 
 use super::effects::Traces;
 use super::replies::{Awaited, Op, Reply, Undo};
 use super::survey::{Ends, Survey};
 use super::{Close, Session};
 use crate::server::Server;
-use crate::server::prepared::{PREFIX, push_name};
+use crate::server::prepared::NOBODY;
 use crate::sql::classify_prefix;
 use crate::wire::error::{PgError, sqlstate};
 use crate::wire::frame::{self, HEADER, Header};
-use crate::wire::frontend::{self, Check, Named};
+use crate::wire::frontend::{self, Check};
 
 /// How far the client's messages were taken in.
 #[derive(Debug)]
@@ -27,10 +25,10 @@ pub(super) enum Taken {
     Switch,
     /// Enough for one write; there is more.
     Full,
-    /// The next request is this server's, but must wait until the ones before are answered.
+    /// What the message at the front means is decided by an answer that is to come.
     Wait,
-    /// Terminate.
-    Goodbye,
+    /// No further message will be taken in.
+    Leave(Close),
 }
 
 impl Session {
@@ -53,25 +51,25 @@ impl Session {
             let header = match frame::header(self.inbox.filled()) {
                 Ok(Some(header)) => header,
                 Ok(None) => return Ok(Taken::NeedMore),
-                Err(_) => return Err(violation("invalid message length")),
+                Err(_) => return Ok(Taken::Leave(Close::BadLength)),
             };
             match frontend::check(header) {
                 Check::Fine => {}
-                Check::TooLong => return Err(violation("invalid message length")),
-                Check::UnknownTag => {
-                    return Err(violation(&format!("invalid frontend message type {}", header.tag)));
-                }
+                Check::TooLong => return Ok(Taken::Leave(Close::BadLength)),
+                Check::UnknownTag => return Ok(Taken::Leave(self.unknown_message(header.tag))),
             }
             if header.tag == b'X' {
-                return Ok(Taken::Goodbye);
+                return Ok(Taken::Leave(Close::ByClient));
             }
-            if !self.replies.copy_in && (!self.request_open || self.flushed) {
-                if let Some(stop) = self.belongs_elsewhere(server) {
-                    return Ok(stop);
-                }
-                if self.is_resetting() {
-                    return Ok(Taken::Wait);
-                }
+            if !self.replies.copy.is_open() && self.must_settle_first() {
+                return Ok(Taken::Wait);
+            }
+            if !self.replies.copy.is_open()
+                && !self.replies.is_skipping()
+                && (!self.request_open || self.flushed)
+                && let Some(stop) = self.belongs_elsewhere(server)
+            {
+                return Ok(stop);
             }
             self.flushed = header.tag == b'H';
             if let Some(stop) = self.take_frame(server, header)? {
@@ -95,12 +93,15 @@ impl Session {
                 }
                 self.query(server, header, whole);
             }
-            b'P' if !self.renames => self.raw(header),
+            b'P' | b'C' if !self.renames => {
+                self.replies.await_op(Op { reply: Reply::Forward, undo: Undo::Nothing });
+                self.raw(header);
+            }
             b'P' => {
                 if !whole && header.size <= self.config.limits.max_statement_bytes {
                     return Ok(Some(Taken::NeedRoom(header.size)));
                 }
-                self.parse(server, header, whole)?;
+                return self.parse(server, header, whole);
             }
             b'B' => {
                 self.cell().binds.add(1);
@@ -108,41 +109,70 @@ impl Session {
                     self.raw(header);
                 } else if frontend::bind(self.front(header)).is_none() && !whole {
                     if have >= self.largest_looked_into() {
-                        return Err(violation("statement or portal name is too long"));
+                        let message = "statement or portal name is too long";
+                        return Err(Close::Violation(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, message)));
                     }
                     return Ok(Some(Taken::NeedRoom((have * 2).max(HEADER + 256).min(header.size))));
                 } else {
-                    self.bind(server, header);
+                    return Ok(self.bind(server, header));
                 }
             }
             b'D' | b'C' if !whole => return Ok(Some(Taken::NeedRoom(header.size))),
-            b'D' if self.renames => self.describe(server, header),
-            b'C' if self.renames => self.close(server, header),
+            b'D' if self.renames => return Ok(self.describe(server, header)),
+            b'C' => return Ok(self.close(server, header)),
             b'S' => {
                 self.raw(header);
-                self.request_open = self.replies.copy_in && self.request_open;
+                self.request_open = self.replies.copy.is_open() && self.request_open;
                 self.replies.await_ready(Awaited::Sync);
             }
             b'F' => {
+                if !self.replies.copy.is_open() {
+                    self.mark_request(Undo::Nothing);
+                }
                 self.raw(header);
                 self.wrote = true;
                 self.replies.await_ready(Awaited::FunctionCall);
             }
             b'c' | b'f' => {
                 self.raw(header);
-                // Else it comes late, after its COPY has failed.
-                if self.request_open || !self.replies.is_quiet() {
-                    self.replies.copy_ends();
-                }
+                self.replies.copy_ends(self.request_open);
             }
             // PostgreSQL ignores stray COPY data as well.
             b'd' => self.raw(header),
             _ => {
                 self.raw(header);
-                self.request_open |= header.tag != b'H';
+                // A Flush with a body is answered with an error.
+                self.request_open |= header.tag != b'H' || header.size != HEADER;
             }
         }
         Ok(None)
+    }
+
+    /// A Query or FunctionCall is next. Behind other messages of an extended request PostgreSQL skips it if one of them
+    /// failed: a Close of ours ahead of it is answered only if none did.
+    fn mark_request(&mut self, undo: Undo) {
+        if std::mem::take(&mut self.request_open) {
+            self.outbox.push_own(|out| frontend::push_close_statement(out, NOBODY));
+            self.replies.await_op(Op { reply: Reply::Swallow, undo });
+        }
+    }
+
+    /// Once everything is answered the proxy refuses it, and the server can serve others. In the middle of a request
+    /// the server is of no use to them any more: PostgreSQL may say itself what it thinks of the client.
+    fn unknown_message(&mut self, tag: u8) -> Close {
+        if self.request_open || self.replies.copy.is_open() {
+            return self.pass_header();
+        }
+        let message = format!("invalid frontend message type {tag}");
+        Close::Violation(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, message))
+    }
+
+    /// The header at the front is all that PostgreSQL needs to say goodbye.
+    pub(super) fn pass_header(&mut self) -> Close {
+        self.shared.counters.protocol_violations.add(1);
+        self.outbox.push_client(self.inbox.start, self.inbox.start + HEADER);
+        self.inbox.start += HEADER;
+        Close::ServerGone
     }
 
     /// The frame goes as it lies, whether it is whole or not.
@@ -155,13 +185,12 @@ impl Session {
     }
 
     fn query(&mut self, server: &mut Server, header: Header, whole: bool) {
-        if self.replies.copy_in {
+        if self.replies.copy.is_open() {
             // PostgreSQL ends the COPY with an error for this message, and answers nothing more for it.
             return self.raw(header);
         }
-        self.names.drop_unnamed();
-        server.unnamed = None;
-        self.request_open = false;
+        let undo = self.drop_unnamed(server);
+        self.mark_request(undo);
         if whole {
             let from = self.inbox.start;
             let frame = self.inbox.range(from, from + header.size);
@@ -184,106 +213,11 @@ impl Session {
         self.replies.await_ready(Awaited::Query);
     }
 
-    fn bind(&mut self, server: &mut Server, header: Header) {
-        let from = self.inbox.start;
-        let front = self.front(header);
-        let Some(bind) = frontend::bind(front) else { return self.raw(header) };
-        if bind.statement.is_empty() {
-            self.ensure_unnamed(server);
-            return self.raw(header);
-        }
-        let Some(statement) = self.names.get(bind.statement).map(Arc::clone) else {
-            // PostgreSQL says 26000: it does not know the name either.
-            return self.raw_unknown(header, bind.statement.starts_with(PREFIX));
-        };
-        let (head, portal_end) = (bind.head, HEADER + bind.portal.len());
-        let number = self.ensure(server, &statement);
-        self.wrote |= statement.class.may_write();
-        self.remember_statement(&statement);
-        if statement.class.leaves_traces() {
-            self.note_statement(server, &statement);
-        }
-        let portal = self.inbox.range(from + HEADER, from + portal_end);
-        let rest = header.size - head;
-        self.outbox.push_own(|out| {
-            // Portal, then the server's own name for the statement.
-            let at = out.len();
-            frontend::push_bind_head(out, portal, b"", rest);
-            out.pop();
-            push_name(out, number);
-            out.push(0);
-            let length = (out.len() - at - 1 + rest) as u32;
-            out[at + 1..at + HEADER].copy_from_slice(&length.to_be_bytes());
-        });
-        self.request_open = true;
-        self.inbox.start += head;
-        self.passing = rest;
-    }
-
-    fn describe(&mut self, server: &mut Server, header: Header) {
-        let Some(Named::Statement(name)) = frontend::named(self.front(header)) else { return self.raw(header) };
-        if name.is_empty() {
-            self.ensure_unnamed(server);
-            return self.raw(header);
-        }
-        let Some(statement) = self.names.get(name).map(Arc::clone) else {
-            return self.raw_unknown(header, name.starts_with(PREFIX));
-        };
-        let number = self.ensure(server, &statement);
-        self.push_named(b'D', number);
-        self.request_open = true;
-        self.inbox.start += header.size;
-    }
-
-    fn close(&mut self, server: &mut Server, header: Header) {
-        let mut looks_like_ours = false;
-        match frontend::named(self.front(header)) {
-            Some(Named::Statement(name)) => {
-                let name: Box<[u8]> = name.into();
-                looks_like_ours = name.starts_with(PREFIX);
-                let undo = if name.is_empty() {
-                    self.names.drop_unnamed();
-                    server.unnamed = None;
-                    Undo::Nothing
-                } else {
-                    match self.names.remove(&name) {
-                        // The server keeps it for others: it closes a name it does not have, and says so.
-                        Some(statement) => Undo::Close { name, statement },
-                        None => Undo::Nothing,
-                    }
-                };
-                self.count_names();
-                self.replies.await_op(Op { reply: Reply::Forward, undo });
-            }
-            Some(Named::Portal(_)) => self.replies.await_op(Op { reply: Reply::Forward, undo: Undo::Nothing }),
-            None => {}
-        }
-        self.raw_unknown(header, looks_like_ours);
-    }
-
-    pub(super) fn push_named(&mut self, tag: u8, number: u64) {
-        self.outbox.push_own(|out| {
-            frame::push(out, tag, |out| {
-                out.push(b'S');
-                push_name(out, number);
-                out.push(0);
-            });
-        });
-    }
-
-    /// A name the client never prepared. One that looks like ours must not reach a server that has it.
-    fn raw_unknown(&mut self, header: Header, looks_like_ours: bool) {
-        if looks_like_ours {
-            let at = self.inbox.start + HEADER + usize::from(header.tag != b'B');
-            // `pgherd.…` → `Pgherd.…`; for Bind the portal comes first.
-            let at = if header.tag == b'B' {
-                at + frontend::bind(self.front(header)).map_or(0, |bind| bind.portal.len() + 1)
-            } else {
-                at
-            };
-            *self.inbox.byte_mut(at) = b'P';
-        }
-        self.raw(header);
+    /// The client's unnamed statement is dropped. What undoes that.
+    pub(super) fn drop_unnamed(&mut self, server: &mut Server) -> Undo {
+        let dropped = self.names.unnamed().map(|unnamed| unnamed.class);
+        self.names.drop_unnamed();
+        Undo::DropUnnamed { dropped, count: self.names.unnamed_count(), on_server: server.unnamed.take() }
     }
 
     /// The frame at the front, or as much of it as is there.
@@ -292,13 +226,8 @@ impl Session {
         &filled[..header.size.min(filled.len())]
     }
 
-    fn largest_looked_into(&self) -> usize {
+    pub(super) fn largest_looked_into(&self) -> usize {
         self.config.routing.max_classified_bytes + HEADER + 1
-    }
-
-    pub(super) fn count_names(&self) {
-        let count = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        self.entry.prepared_statements.store(count, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Whether the request at the front must not go to `server`, or can't be told to yet.
@@ -322,8 +251,4 @@ impl Session {
             Survey::Whole { .. } | Survey::Unfinished { .. } | Survey::Opaque => Some(Taken::Elsewhere),
         }
     }
-}
-
-fn violation(message: &str) -> Close {
-    Close::Violation(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, message))
 }

@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::effects::SessionSettings;
 use super::passthrough::Passthrough;
-use super::{Close, Refused, Session, WorkerCell};
+use super::{Session, WorkerCell};
 use crate::client::auth::AuthFailure;
 use crate::client::handshake::{Hello, hello};
 use crate::client::registry::{ClientEntry, NewClient, Pin};
@@ -25,8 +25,6 @@ use crate::server::connect::ConnectError;
 use crate::server::params::Settings;
 use crate::server::query::query;
 use crate::shared::Shared;
-use crate::sql::Class;
-use crate::wire::auth;
 use crate::wire::error::{PgError, sqlstate};
 use crate::wire::startup::Startup;
 
@@ -204,6 +202,7 @@ impl Ready {
             routed: false,
             passing: 0,
             skipping: false,
+            lost_names: Vec::new(),
             last_text: Vec::new(),
             request_at: Instant::now(),
             transaction_at: Instant::now(),
@@ -373,68 +372,5 @@ async fn forward_cancel(shared: &Shared, config: &Config, process_id: i32, key: 
     let limit: Duration = config.pool.connect_timeout;
     if let Err(error) = cancel(&node.host, node.port, &running.1, limit).await {
         tracing::warn!(host = node.host, port = node.port, %error, "a cancel request can't be forwarded");
-    }
-}
-
-// === impl Session: the greeting ===
-
-impl Session {
-    /// Tells the client what PostgreSQL reports to a session that starts like this one, its key, and that it may begin.
-    async fn welcome(&mut self) -> Result<(), Close> {
-        let bare = self.settings.startup.without("application_name");
-        let key = (
-            self.database.as_ref().to_owned(),
-            self.user.as_ref().to_owned(),
-            bare.sql_from(&Settings::default()).unwrap_or_default(),
-        );
-        let welcome = match self.shared.logins.welcome(&key) {
-            Some(welcome) => welcome,
-            None => {
-                let learned = Arc::new(self.learn_welcome().await?);
-                self.shared.logins.keep_welcome(key, Arc::clone(&learned));
-                learned
-            }
-        };
-        let mut out = Vec::with_capacity(512);
-        for (name, value) in welcome.iter() {
-            let value = match name.as_str() {
-                "application_name" => self.settings.startup.get("application_name").unwrap_or(value),
-                _ => value,
-            };
-            auth::push_parameter_status(&mut out, name, value);
-        }
-        auth::push_backend_key_data(&mut out, self.entry.process_id, &self.entry.cancel_key);
-        auth::push_ready_for_query(&mut out, b'I');
-        self.send(&out).await
-    }
-
-    /// Asks a server: the database must be there, the user be let in, the settings be valid.
-    async fn learn_welcome(&mut self) -> Result<Vec<(String, String)>, Close> {
-        let fatal = |error: PgError| Close::Error(PgError { severity: "FATAL".into(), ..error });
-        self.request_at = Instant::now();
-        // Any node will do: while there is no primary, a reader may still log in.
-        let mut checkout = match self.acquire(Some(&Class::EMPTY)).await {
-            Ok(checkout) => checkout,
-            Err(Refused::Error(error)) => return Err(fatal(error)),
-            Err(Refused::Gone(close)) => return Err(close),
-        };
-        self.pin = Pin::None;
-        self.dirty = false;
-        let limit = self.config.pool.connect_timeout;
-        let applied = super::greet::apply(&mut checkout, &self.settings.wanted, limit).await;
-        let mut reported = checkout.reported.clone();
-        // What a standby reports of itself is not what the cluster is to its clients.
-        for (_, value) in reported.iter_mut().filter(|(name, _)| name == "in_hot_standby") {
-            "off".clone_into(value);
-        }
-        match applied {
-            Ok(()) => self.release_after_cancel(checkout).await,
-            Err(error) => {
-                checkout.discard();
-                return Err(fatal(error));
-            }
-        }
-        self.entry.set_pin(Pin::None);
-        Ok(reported)
     }
 }

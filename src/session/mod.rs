@@ -2,18 +2,24 @@
 //! sockets; there is no second task and no channel on the way of a query.
 
 mod cleanup;
+mod copying;
 mod effects;
 mod exchange;
 mod greet;
 mod hold;
 mod intake;
 pub mod login;
+mod misnamed;
 mod names;
 mod outbox;
 mod passthrough;
-mod prepare;
 mod replies;
+mod rounds;
+mod slow;
+mod statements;
 mod survey;
+mod told;
+mod welcome;
 
 use std::pin::Pin as Pinned;
 use std::sync::Arc;
@@ -98,6 +104,9 @@ pub struct Session {
     /// An error was answered for a request that had no server: its messages up to Sync are dropped.
     skipping: bool,
 
+    /// Statements that were not prepared after all, by number and client's name, for as long as they may be used.
+    lost_names: Vec<(u64, Box<[u8]>)>,
+
     /// The last statement's text, for the log of slow ones. Cut.
     last_text: Vec<u8>,
     request_at: Instant,
@@ -115,6 +124,8 @@ pub enum Close {
     Error(PgError),
     /// As `Error`: the client broke the protocol.
     Violation(PgError),
+    /// It sent a length that no message can have: PostgreSQL closes without a word.
+    BadLength,
     /// The server was lost and has said why itself, or nothing can be said.
     ServerGone,
 }
@@ -332,12 +343,7 @@ impl Session {
                     self.passing = header.map_or(0, |header| header.size);
                     return Ok(());
                 }
-                Err(_) => {
-                    return Err(Close::Violation(PgError::fatal(
-                        sqlstate::PROTOCOL_VIOLATION,
-                        "invalid message length",
-                    )));
-                }
+                Err(_) => return Err(Close::BadLength),
             }
         }
     }
@@ -349,6 +355,11 @@ impl Session {
                 Some(PgError::fatal(sqlstate::ADMIN_SHUTDOWN, "terminating connection due to administrator command"))
             }
             Close::Error(error) => Some(error),
+            Close::BadLength => {
+                self.shared.counters.protocol_violations.add(1);
+                tracing::info!(client = %self.entry.addr, user = %self.user, reason = "invalid message length", "protocol violation");
+                None
+            }
             Close::Violation(error) => {
                 self.shared.counters.protocol_violations.add(1);
                 tracing::info!(client = %self.entry.addr, user = %self.user, reason = error.message, "protocol violation");

@@ -59,10 +59,11 @@ pub fn statement_id(tail: &[u8], seed: u64, generation: u64) -> StatementId {
 impl Names {
     #[inline]
     pub fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
-        self.named.get(name)
+        self.named.get(known(name))
     }
 
     pub fn insert(&mut self, name: &[u8], statement: Arc<Statement>) {
+        let name = known(name);
         self.bytes += name.len() + statement.tail.len();
         if let Some(old) = self.named.insert(name.into(), statement) {
             self.bytes -= name.len() + old.tail.len();
@@ -70,6 +71,7 @@ impl Names {
     }
 
     pub fn remove(&mut self, name: &[u8]) -> Option<Arc<Statement>> {
+        let name = known(name);
         let statement = self.named.remove(name)?;
         self.bytes -= name.len() + statement.tail.len();
         Some(statement)
@@ -84,11 +86,10 @@ impl Names {
         self.bytes
     }
 
-    /// After DEALLOCATE ALL or DISCARD ALL.
+    /// After DEALLOCATE ALL or DISCARD ALL, which leave the unnamed statement.
     pub fn clear(&mut self) {
         self.named.clear();
         self.bytes = 0;
-        self.unnamed = None;
     }
 
     /// Returns the count that names this unnamed statement.
@@ -106,17 +107,33 @@ impl Names {
         self.unnamed = None;
     }
 
-    /// The Parse of the unnamed statement with this count failed.
-    pub fn undo_unnamed(&mut self, count: u64) {
+    /// What dropped the one of this count did not happen.
+    pub fn restore_unnamed(&mut self, count: u64, class: Option<Class>) {
         if self.unnamed_count == count {
-            self.unnamed = None;
+            self.unnamed = class;
         }
+    }
+
+    /// Of the newest unnamed statement, dropped or not.
+    pub fn unnamed_count(&self) -> u64 {
+        self.unnamed_count
+    }
+
+    /// The client's name of such a statement, one of them if it has several.
+    pub fn name_of(&self, is_it: impl Fn(&Statement) -> bool) -> Option<&[u8]> {
+        self.named.iter().filter(|(_, statement)| is_it(statement)).map(|(name, _)| &name[..]).min()
     }
 
     pub fn unnamed(&self) -> Option<Unnamed<'_>> {
         let class = self.unnamed?;
         Some(Unnamed { count: self.unnamed_count, class, tail: &self.unnamed_tail })
     }
+}
+
+/// PostgreSQL tells statements apart by so many bytes of their names (`NAMEDATALEN` - 1).
+#[inline]
+pub fn known(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(63)]
 }
 
 #[derive(Clone, Copy)]

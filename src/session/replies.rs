@@ -4,10 +4,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::names::Statement;
+use super::copying::Copying;
+use super::names::{Statement, known};
+use super::told::Told;
 use crate::net::buffer::Buffer;
 use crate::route::TxStatus;
 use crate::server::prepared::StatementId;
+use crate::sql::Class;
 use crate::wire::error::PgError;
 use crate::wire::frame::{self, HEADER};
 
@@ -17,10 +20,8 @@ pub enum Awaited {
     Query,
     Sync,
     FunctionCall,
-    /// A message of ours: nothing of its round reaches the client.
+    /// A message of ours: of its round only notifications and parameters that are news reach the client.
     Injected,
-    /// As `Injected`, but the client is told the changed parameters: its own statement made them others before.
-    Restored,
     /// A Sync of ours behind messages of the client's: all but the ReadyForQuery reaches the client.
     OwnSync,
 }
@@ -52,7 +53,7 @@ pub enum Undo {
         server: Option<(StatementId, u64)>,
     },
     /// The server does not have the client's unnamed statement of this count. `own`: nor has the client.
-    Unnamed {
+    ParseUnnamed {
         count: u64,
         own: bool,
     },
@@ -61,20 +62,30 @@ pub enum Undo {
         name: Box<[u8]>,
         statement: Arc<Statement>,
     },
+    /// A simple Query or a Close was skipped: the unnamed statement lives on.
+    DropUnnamed {
+        dropped: Option<Class>,
+        count: u64,
+        on_server: Option<(u64, u64)>,
+    },
+    /// A statement that is not counted any more was not closed.
+    Stray {
+        number: u64,
+    },
 }
 
 /// Ended by a ReadyForQuery.
 #[derive(Debug)]
 pub struct Round {
     pub awaited: Awaited,
+    /// Its place among all rounds of the exchange.
+    pub number: u64,
     pub status: TxStatus,
     /// An ErrorResponse came.
     pub failed: bool,
     pub ends: Ends,
     /// The error of an injected round.
     pub injected_error: Option<PgError>,
-    /// As `Replies::await_ready` counted.
-    pub number: u64,
 }
 
 /// The transactions that ended within a round, by the tags of their CommandComplete. (So does ROLLBACK TO count.)
@@ -92,6 +103,8 @@ pub enum Walked {
     /// All that was read is dealt with (up to a part of a message).
     NeedMore,
     Ready(Round),
+    /// An ErrorResponse between these positions names a statement as the server knows it. It is not forwarded yet.
+    Misnamed(usize, usize),
     /// Not protocol 3.
     Garbage,
 }
@@ -105,15 +118,13 @@ pub struct Replies {
     /// Bytes of a message's body still to pass.
     rest: usize,
     rest_forwarded: bool,
-    /// The client is sending COPY data.
-    pub copy_in: bool,
-    /// A CopyDone or CopyFail was sent since the last ReadyForQuery was asked for.
-    copy_ended: bool,
-    /// COPY has made PostgreSQL ignore the last Sync: the request goes on until another one. To be taken by the session.
-    pub reopened: bool,
+    /// After an error in an extended request: PostgreSQL skips all up to a Sync that is not sent yet.
+    skips: bool,
+    pub copy: Copying,
     failed: bool,
     ends: Ends,
     injected_error: Option<PgError>,
+    pub told: Told,
     /// ParameterStatus seen, to be taken by the session.
     pub reported: Vec<(String, String)>,
     /// Failed operations, to be undone by the session.
@@ -125,14 +136,19 @@ pub struct Replies {
 }
 
 #[derive(Clone, Copy)]
-struct Waiting {
-    awaited: Awaited,
+pub struct Waiting {
+    pub awaited: Awaited,
     round: u64,
-    copy_ended: bool,
+    /// CopyDone and CopyFail sent as part of it, ahead of its Sync; and behind it, before the next request began.
+    pub ends_inside: u32,
+    pub ends_after: u32,
 }
 
 /// Messages on their way whose answers are counted on.
 const MAX_UNANSWERED: usize = 8192;
+
+/// Places for them that are kept while there are none.
+const KEPT: usize = 64;
 
 /// Messages larger than this are never looked into.
 const LOOK_INTO: usize = 8192;
@@ -140,14 +156,20 @@ const LOOK_INTO: usize = 8192;
 // === impl Replies: what is sent ===
 
 impl Replies {
-    /// A message that PostgreSQL answers with ReadyForQuery is being sent. A Sync within COPY data is not one.
+    /// A message that PostgreSQL answers with ReadyForQuery is being sent, unless it skips or ignores it.
     #[inline]
     pub fn await_ready(&mut self, awaited: Awaited) {
-        if self.copy_in {
+        if matches!(awaited, Awaited::Query | Awaited::FunctionCall) {
+            if self.skips || self.copy.is_open() {
+                return;
+            }
+        } else if self.copy.ignores_sync() {
             return;
+        } else {
+            self.skips = false;
         }
-        self.awaited.push_back(Waiting { awaited, round: self.round, copy_ended: self.copy_ended });
-        self.copy_ended = false;
+        let ends_inside = self.copy.request_sent();
+        self.awaited.push_back(Waiting { awaited, round: self.round, ends_inside, ends_after: 0 });
         self.round += 1;
     }
 
@@ -157,49 +179,82 @@ impl Replies {
         self.ops.push_back((self.round, op));
     }
 
-    /// The number of the round that is being sent.
+    /// Nothing is to come, and the server is in the middle of nothing.
     #[inline]
-    pub fn round(&self) -> u64 {
-        self.round
+    pub fn is_quiet(&self) -> bool {
+        self.awaited.is_empty() && self.rest == 0 && !self.skips && self.copy.is_over()
     }
 
-    /// Whether the Parse of `id` is on its way in an earlier round, and may yet be skipped.
-    #[inline]
-    pub fn is_unsure_of(&self, id: StatementId) -> bool {
-        let parses = |op: &Op| matches!(op.undo, Undo::Parse { server: Some((parsed, _)), .. } if parsed == id);
-        self.ops.iter().any(|(round, op)| *round < self.round && parses(op))
-    }
-
-    /// As `is_unsure_of`, for the last Parse of the unnamed statement.
-    #[inline]
-    pub fn is_unsure_of_unnamed(&self) -> bool {
-        let last = self.ops.iter().rev().find(|(_, op)| matches!(op.undo, Undo::Unnamed { .. }));
-        last.is_some_and(|(round, _)| *round < self.round)
-    }
-
-    /// A CopyDone or CopyFail is being sent.
-    pub fn copy_ends(&mut self) {
-        self.copy_in = false;
-        self.copy_ended = true;
+    /// As far as the client has asked, all is answered.
+    pub fn is_answered(&self) -> bool {
+        self.awaited.is_empty() && self.rest == 0
     }
 
     /// So much is unanswered that no more should be asked: PostgreSQL will answer without, since it holds back no more
     /// than 8 kB of acknowledgements (1638 of them).
     #[inline]
     pub fn is_crowded(&self) -> bool {
-        (self.ops.len() >= MAX_UNANSWERED || self.awaited.len() >= MAX_UNANSWERED) && !self.is_skipping()
+        (self.ops.len() >= MAX_UNANSWERED || self.awaited.len() >= MAX_UNANSWERED) && !self.skips
     }
 
     /// PostgreSQL has answered with an error and ignores all up to the Sync that is not sent yet.
     #[inline]
     pub fn is_skipping(&self) -> bool {
-        self.failed && self.awaited.is_empty()
+        self.skips
     }
 
-    /// No ReadyForQuery is to come, and no COPY data to go.
-    #[inline]
-    pub fn is_quiet(&self) -> bool {
-        self.awaited.is_empty() && self.rest == 0 && !self.copy_in
+    /// Whether the messages to come can't be in a failed transaction unless `status` says so.
+    pub fn status_is_current(&self) -> bool {
+        !self.awaited.iter().any(|waiting| waiting.awaited != Awaited::Injected)
+    }
+
+    /// A CopyDone or CopyFail is being sent; `request_open`: within an extended request.
+    pub fn copy_ends(&mut self, request_open: bool) {
+        self.copy.ends(&mut self.awaited, request_open);
+    }
+
+    /// The number of the round that is being sent.
+    pub fn round(&self) -> u64 {
+        self.round
+    }
+
+    pub fn has_ops(&self) -> bool {
+        !self.ops.is_empty()
+    }
+
+    /// Whether a round before the one that is being sent may still make `name` (empty: the unnamed statement) what it
+    /// was, or is not. `is_known`: the client has it now. `parsing`: it is to be prepared.
+    pub fn is_unsettled(&self, name: &[u8], is_known: bool, parsing: bool) -> bool {
+        let is_same = |other: &[u8]| known(other) == known(name);
+        self.has_earlier(|undo| match undo {
+            // What is used behind a Parse that failed is refused by PostgreSQL, if it got the Parse.
+            Undo::Parse { client: Some(client), server } => {
+                (parsing || server.is_none()) && is_known && is_same(client)
+            }
+            Undo::Close { name: closed, .. } => is_same(closed),
+            Undo::DropUnnamed { .. } => name.is_empty(),
+            Undo::Parse { client: None, .. } | Undo::ParseUnnamed { .. } => false,
+            Undo::Stray { .. } | Undo::Nothing => false,
+        })
+    }
+
+    /// Whether a round before the one that is being sent has a Parse of it that nobody asked for: it may be skipped.
+    pub fn may_have_skipped(&self, id: StatementId) -> bool {
+        self.has_earlier(
+            |undo| matches!(undo, Undo::Parse { client: None, server: Some((parsed, _)) } if *parsed == id),
+        )
+    }
+
+    /// Whether the last Parse of the unnamed statement is on its way in an earlier round, and may yet be skipped.
+    pub fn is_unsure_of_unnamed(&self) -> bool {
+        let mut newest_first = self.ops.iter().rev();
+        let last = newest_first.find(|(_, op)| matches!(op.undo, Undo::ParseUnnamed { .. }));
+        !self.awaited.is_empty() && last.is_some_and(|(round, _)| *round < self.round)
+    }
+
+    fn has_earlier(&self, concerns: impl Fn(&Undo) -> bool) -> bool {
+        let mut earlier = self.ops.iter().take_while(|(round, _)| *round < self.round);
+        !self.awaited.is_empty() && earlier.any(|(_, op)| concerns(&op.undo))
     }
 }
 
@@ -226,27 +281,29 @@ impl Replies {
                 Err(_) => return Walked::Garbage,
             };
             let have = buffer.end - buffer.start;
-            let awaited = self.awaited.front().map(|w| w.awaited);
-            let swallow = awaited.is_some_and(|awaited| awaited.swallows(header.tag));
+            let injected = self.is_injected();
             if looks_into(header.tag) && header.size <= LOOK_INTO.min(buffer.capacity()) {
                 if have < header.size {
                     return Walked::NeedMore;
                 }
                 let (from, to) = (buffer.start, buffer.start + header.size);
                 buffer.start = to;
-                let kept = self.look(header.tag, buffer, from, to);
-                if kept && !swallow {
-                    push(forward, from, to);
-                }
                 if header.tag == b'Z' {
-                    return self.ready(buffer.range(from, to));
+                    return self.ready(buffer, forward, from, to);
+                }
+                let kept = self.look(header.tag, buffer, from, to);
+                if header.tag == b'E' && !injected && names_a_statement_of_ours(buffer.range(from, to)) {
+                    return Walked::Misnamed(from, to);
+                }
+                if kept && (!injected || header.tag == b'S') {
+                    push(forward, from, to);
                 }
             } else {
                 if header.tag == b'E' {
-                    self.error(b"");
+                    self.error(&[]);
                 }
                 self.rest = header.size;
-                self.rest_forwarded = !swallow;
+                self.rest_forwarded = !injected || header.tag == b'A';
             }
         }
     }
@@ -256,10 +313,16 @@ impl Replies {
     fn look(&mut self, tag: u8, buffer: &mut Buffer, from: usize, to: usize) -> bool {
         match tag {
             b'1' | b'3' => return self.acknowledged(tag, buffer, from),
-            b'C' => self.ends.note(buffer.range(from + HEADER, to)),
+            b'C' => {
+                self.ends.note(buffer.range(from + HEADER, to));
+                self.copy.completed();
+            }
             b'E' => self.error(buffer.range(from + HEADER, to)),
-            b'S' => self.parameter(buffer.range(from + HEADER, to)),
-            b'G' => self.copy_in_begins(),
+            b'S' => {
+                let is_news = self.parameter(buffer.range(from + HEADER, to));
+                return is_news || !self.is_injected();
+            }
+            b'G' => self.copy.begins(&mut self.awaited),
             _ => {}
         }
         true
@@ -279,89 +342,97 @@ impl Replies {
     fn error(&mut self, body: &[u8]) {
         self.failed = true;
         self.errors += 1;
-        self.copy_in = false;
-        if self.awaited.front().is_some_and(|w| matches!(w.awaited, Awaited::Injected | Awaited::Restored)) {
+        self.copy.failed();
+        if self.is_injected() {
             self.injected_error = Some(PgError::parse(body));
+        }
+        if self.is_extended_request() {
+            // A Query or FunctionCall that no Sync precedes is skipped with the rest.
+            while self.awaited.front().is_some_and(|w| matches!(w.awaited, Awaited::Query | Awaited::FunctionCall)) {
+                self.awaited.pop_front();
+            }
+            self.skips = self.awaited.is_empty();
         }
         self.fatal |= field(body, b'V').is_some_and(|severity| severity == b"FATAL" || severity == b"PANIC");
         self.stale_statement |=
             field(body, b'C') == Some(b"0A000") && field(body, b'R') == Some(b"RevalidateCachedQuery");
     }
 
-    fn parameter(&mut self, body: &[u8]) {
+    /// Whether what is being answered is a message of the extended protocol. Ahead of a Query in the middle of an
+    /// extended request the session puts a Close of its own: it is answered when that Query's turn comes.
+    fn is_extended_request(&self) -> bool {
+        match self.awaited.front() {
+            None => true,
+            Some(waiting) => match waiting.awaited {
+                Awaited::Sync | Awaited::OwnSync => true,
+                Awaited::Injected => false,
+                Awaited::Query | Awaited::FunctionCall => self.has_unanswered_ops(waiting.round),
+            },
+        }
+    }
+
+    fn has_unanswered_ops(&self, round: u64) -> bool {
+        self.ops.front().is_some_and(|(of, _)| *of <= round)
+    }
+
+    /// Whether it is news to the client.
+    fn parameter(&mut self, body: &[u8]) -> bool {
         let mut parts = body.split(|b| *b == 0);
-        if let (Some(name), Some(value)) = (parts.next(), parts.next()) {
-            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-            self.reported.push((text(name), text(value)));
-        }
+        let (Some(name), Some(value)) = (parts.next(), parts.next()) else { return true };
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let (name, value) = (text(name), text(value));
+        let is_news = self.told.tell(&name, &value);
+        self.reported.push((name, value));
+        is_news
     }
 
-    /// From here to CopyDone PostgreSQL ignores Sync: those sent ahead of the data get no ReadyForQuery.
-    fn copy_in_begins(&mut self) {
-        self.copy_in = true;
-        while let Some(waiting) = self.awaited.front() {
-            if waiting.awaited == Awaited::Query {
-                break;
-            }
-            if waiting.copy_ended {
-                self.copy_in = false;
-                break;
-            }
-            self.awaited.pop_front();
-            self.reopened = self.awaited.is_empty();
-        }
-        if self.copy_ended {
-            self.copy_in = false;
-        }
+    fn is_injected(&self) -> bool {
+        self.awaited.front().is_some_and(|w| w.awaited == Awaited::Injected)
     }
 
-    fn ready(&mut self, frame: &[u8]) -> Walked {
-        let status = match frame.get(HEADER) {
-            Some(b'I') => TxStatus::Idle,
-            Some(b'T') => TxStatus::InTransaction,
-            Some(b'E') => TxStatus::Failed,
+    fn ready(&mut self, buffer: &Buffer, forward: &mut Vec<(usize, usize)>, from: usize, to: usize) -> Walked {
+        let status = match buffer.range(from + HEADER, to) {
+            [b'I'] => TxStatus::Idle,
+            [b'T'] => TxStatus::InTransaction,
+            [b'E'] => TxStatus::Failed,
             _ => return Walked::Garbage,
         };
-        let Some(waiting) = self.awaited.pop_front() else { return Walked::Garbage };
-        if self.awaited.is_empty() {
-            self.awaited.shrink_to(64);
-        }
-        while self.ops.front().is_some_and(|(round, _)| *round <= waiting.round) {
-            if let Some((_, op)) = self.ops.pop_front() {
-                self.undone.push(op.undo);
+        let next = self.awaited.front().copied();
+        let is_next = next.is_some_and(|w| w.awaited != Awaited::OwnSync || !self.has_unanswered_ops(w.round));
+        let (awaited, number) = if !is_next && self.copy.had_another_sync() {
+            (Awaited::Sync, 0)
+        } else {
+            let Some(waiting) = self.awaited.pop_front() else { return Walked::Garbage };
+            while self.has_unanswered_ops(waiting.round) {
+                if let Some((_, op)) = self.ops.pop_front() {
+                    self.undone.push(op.undo);
+                }
             }
+            self.copy.round_ended(waiting.awaited == Awaited::OwnSync);
+            (waiting.awaited, waiting.round)
+        };
+        if self.awaited.is_empty() {
+            self.skips = false;
+            self.awaited.shrink_to(KEPT);
         }
         if self.ops.is_empty() {
-            self.ops.shrink_to(64);
+            self.ops.shrink_to(KEPT);
         }
-        self.copy_in = false;
-        let round = Round {
-            awaited: waiting.awaited,
+        if matches!(awaited, Awaited::Query | Awaited::Sync | Awaited::FunctionCall) {
+            push(forward, from, to);
+        }
+        Walked::Ready(Round {
+            awaited,
+            number,
             status,
             failed: std::mem::take(&mut self.failed),
             ends: std::mem::take(&mut self.ends),
             injected_error: self.injected_error.take(),
-            number: waiting.round,
-        };
-        Walked::Ready(round)
+        })
     }
 }
 
-// === impl Awaited, Ends ===
-
-impl Awaited {
-    /// Whether the client never sees a message of this kind in the round.
-    #[inline]
-    fn swallows(self, tag: u8) -> bool {
-        match self {
-            Awaited::Query | Awaited::Sync | Awaited::FunctionCall => false,
-            Awaited::OwnSync => tag == b'Z',
-            // Notifications are the client's whenever they come.
-            Awaited::Injected => tag != b'A',
-            Awaited::Restored => tag != b'A' && tag != b'S',
-        }
-    }
-}
+// === impl Ends ===
 
 impl Ends {
     #[inline]
@@ -376,6 +447,14 @@ impl Ends {
         self.commits + self.rollbacks == 0
     }
 }
+
+/// Only PostgreSQL's own words count, not what a text of the client's may say.
+fn names_a_statement_of_ours(error: &[u8]) -> bool {
+    error.windows(OURS.len()).any(|window| window == OURS)
+}
+
+/// How PostgreSQL speaks of a prepared statement, up to the number behind the prefix of our names.
+pub const OURS: &[u8] = b"prepared statement \"pgherd.";
 
 #[inline]
 fn looks_into(tag: u8) -> bool {
@@ -423,7 +502,7 @@ mod tests {
                 match walked {
                     Walked::Ready(round) => rounds.push(round),
                     Walked::NeedMore => break,
-                    Walked::Garbage => panic!("garbage"),
+                    Walked::Misnamed(..) | Walked::Garbage => panic!("{input:?}"),
                 }
             }
         }
@@ -480,6 +559,7 @@ mod tests {
         let mut replies = Replies::default();
         replies.await_ready(Awaited::Injected);
         replies.await_ready(Awaited::Query);
+        replies.told = Told::new(Arc::new(vec![("TimeZone".to_owned(), "UTC".to_owned())]));
         let parameter = b"S\0\0\0\x10TimeZone\0UTC\0";
         let mut parameter = parameter.to_vec();
         parameter[4] = (parameter.len() - 1) as u8;
@@ -496,9 +576,9 @@ mod tests {
         let mut replies = Replies::default();
         replies.await_ready(Awaited::Sync);
         run(&mut replies, copy_in, 100);
-        assert!(replies.copy_in && replies.reopened && !replies.is_quiet());
+        assert!(replies.copy.is_open() && replies.copy.take_reopened() && !replies.is_quiet());
         replies.await_ready(Awaited::Sync);
-        replies.copy_ends();
+        replies.copy_ends(false);
         replies.await_ready(Awaited::Sync);
         let (_, rounds) = run(&mut replies, &[COMMIT, READY].concat(), 100);
         assert_eq!(rounds.len(), 1);

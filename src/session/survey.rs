@@ -50,8 +50,8 @@ pub fn survey(bytes: &[u8], mut class_of: impl FnMut(Piece<'_>) -> Option<Class>
         let Some(header) = header else { return Survey::Unfinished { at_least: at + HEADER } };
         match header.tag {
             b'X' => break Ends::Terminate,
-            // They have no body; what PostgreSQL says to one is PostgreSQL's to say.
-            b'S' | b'H' if header.size > HEADER => return Survey::Opaque,
+            // With a body they are broken; PostgreSQL says so.
+            b'S' | b'H' if header.size != HEADER => return Survey::Opaque,
             b'S' => break Ends::Sync { empty: at == 0 },
             b'H' => break Ends::Flush { executes },
             _ if frontend::check(header) != Check::Fine => return Survey::Opaque,

@@ -124,7 +124,8 @@ impl Startup {
             self.take(name, value)?;
             rest = tail;
         }
-        Err(bad_layout())
+        // PostgreSQL looks only at where it has stopped: a last byte that is a name's beginning will do.
+        if rest.len() == 1 { Ok(()) } else { Err(bad_layout()) }
     }
 
     fn take(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {

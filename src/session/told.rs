@@ -1,0 +1,45 @@
+//! The settings PostgreSQL reports by itself, as the client knows them. Pure.
+
+use std::sync::Arc;
+
+/// What the client was told when it connected, shared by all that were told the same, and what was changed since.
+#[derive(Default)]
+pub struct Told {
+    welcome: Arc<Vec<(String, String)>>,
+    since: Vec<(String, String)>,
+}
+
+// === impl Told ===
+
+impl Told {
+    pub fn new(welcome: Arc<Vec<(String, String)>>) -> Self {
+        Self { welcome, since: Vec::new() }
+    }
+
+    /// Whether that is news to the client.
+    pub fn tell(&mut self, name: &str, value: &str) -> bool {
+        if let Some((_, known)) = self.since.iter_mut().find(|(n, _)| n == name) {
+            let is_news = known != value;
+            value.clone_into(known);
+            return is_news;
+        }
+        let is_news = !self.welcome.iter().any(|(n, v)| n == name && v == value);
+        if is_news {
+            self.since.push((name.to_owned(), value.to_owned()));
+        }
+        is_news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_another_value_is_news() {
+        let mut told = Told::new(Arc::new(vec![("TimeZone".to_owned(), "UTC".to_owned())]));
+        let said = ["UTC", "CET", "CET", "UTC", "UTC"].map(|zone| told.tell("TimeZone", zone));
+        assert_eq!(said, [false, true, false, true, false]);
+        assert!(told.tell("new", "x") && !told.tell("new", "x"));
+    }
+}
