@@ -7,6 +7,7 @@ mod admin;
 mod cluster;
 mod consistency;
 mod demo;
+mod differential;
 mod drivers;
 mod failover;
 mod harness;
