@@ -245,6 +245,11 @@ impl Replies {
         )
     }
 
+    /// Whether a round before the one that is being sent has a Parse of it.
+    pub fn is_parsing(&self, id: StatementId) -> bool {
+        self.has_earlier(|undo| matches!(undo, Undo::Parse { server: Some((parsed, _)), .. } if *parsed == id))
+    }
+
     /// Whether the last Parse of the unnamed statement is on its way in an earlier round, and may yet be skipped.
     pub fn is_unsure_of_unnamed(&self) -> bool {
         let mut newest_first = self.ops.iter().rev();

@@ -282,6 +282,8 @@ impl Session {
         match server.prepared.touch(id) {
             Some(_) if self.replies.has_ops() && self.replies.may_have_skipped(id) => None,
             Some(number) => Some(number),
+            // Evicted before it is known to be there at all.
+            None if self.replies.has_ops() && self.replies.is_parsing(id) => None,
             None => Some(self.prepare(server, statement, Reply::Swallow, None)),
         }
     }
