@@ -46,6 +46,8 @@ need_compiler() {
 
 # initdb, postgres, pg_basebackup, pgbench and psql, with no cluster of the system's own started.
 need_postgres() {
+    # The program, not the shell's builtin: the demo and the tests send signals with it.
+    type -P kill >/dev/null || packages "kill" procps
     if postgres_bin_dir >/dev/null && has psql && has_ordinary_user; then return; fi
     on_debian || fail "PostgreSQL 14 or newer is missing (initdb, pg_ctl, pg_basebackup, pgbench, psql): install its server and" \
         "client packages, e.g. 'dnf install postgresql-server postgresql-contrib' or 'brew install postgresql@15'"
