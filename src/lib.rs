@@ -19,6 +19,7 @@ pub mod sql;
 // floor 2: connections
 pub mod client;
 pub mod net;
+pub mod orders;
 pub mod pool;
 pub mod server;
 pub mod shared;

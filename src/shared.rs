@@ -1,8 +1,8 @@
 //! All that tasks share, in one struct. Handed in, never global.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use ring::rand::{SecureRandom, SystemRandom};
@@ -10,9 +10,10 @@ use ring::rand::{SecureRandom, SystemRandom};
 use crate::client::auth::Authenticator;
 use crate::client::logins::Logins;
 use crate::client::registry::Clients;
-use crate::cluster::Topology;
+use crate::cluster::{Journal, Topology};
 use crate::config::Config;
 use crate::feed::{Feed, Pulse};
+use crate::orders::Orders;
 use crate::pool::Pools;
 use crate::stats::ProcessCounters;
 
@@ -21,6 +22,10 @@ pub struct Shared {
     /// Written by the monitor only.
     pub topology: Feed<Topology>,
     pub pools: Pools,
+    /// For the monitor.
+    pub orders: Orders,
+    /// What the monitor said last; it alone writes.
+    pub journal: Mutex<Journal>,
     /// Beats when a client wrote: then the monitor looks more often.
     pub writes: Arc<Pulse>,
     pub clients: Clients,
@@ -45,6 +50,8 @@ impl Shared {
             seed: u64::from_ne_bytes(seed),
             topology: Feed::new(Topology::unknown(&config.nodes)),
             pools: Pools::new(&config),
+            orders: Orders::default(),
+            journal: Mutex::default(),
             writes: Arc::default(),
             clients: Clients::default(),
             authenticator: Authenticator::new()?,

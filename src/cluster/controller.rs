@@ -5,9 +5,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::command::{Action, Event, Level};
 use super::failover::{Facts, Failover, Happened};
 use super::judgement::{Judge, Member};
-use super::node::{Health, NodeId, Observation};
+use super::node::{Health, NodeId};
 use super::story;
 use super::tide::Tide;
 use super::topology::{Node, Topology};
@@ -32,97 +33,6 @@ pub struct Settings {
     /// Between two notices of who is waited for while there is no primary.
     pub notice_interval: Duration,
     pub failover: config::Failover,
-}
-
-#[derive(Clone, Debug)]
-pub enum Event {
-    Observed {
-        node: NodeId,
-        observation: Observation,
-    },
-    ProbeFailed {
-        node: NodeId,
-        failure: Failure,
-    },
-    /// What became of an [`Action::Perform`].
-    Performed {
-        node: NodeId,
-        command: Command,
-        outcome: Outcome,
-    },
-    /// The [`deadline`](Controller::deadline) has passed.
-    Tick,
-}
-
-/// Why a probe brought no observation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    pub kind: FailureKind,
-    /// In words an operator understands.
-    pub text: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureKind {
-    /// Connection refused or reset, no route, no such host.
-    Unreachable,
-    /// No answer in time.
-    TimedOut,
-    /// PostgreSQL says it is not serving: starting up, shutting down, in crash recovery (57P03, 57P01).
-    NotServing,
-    /// No connection left (53300). The node lives: never counted against it.
-    Full,
-    /// It answers, but refuses the monitor: password, database, privilege. The node lives: never counted against it.
-    Denied,
-    /// The answer made no sense.
-    Broken,
-}
-
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// Makes this what all sessions see.
-    Publish(Topology),
-    Log {
-        level: Level,
-        text: String,
-    },
-    /// Probes the node now, not only when it is due.
-    Ask(NodeId),
-    /// Has the node do this; [`Event::Performed`] answers.
-    Perform {
-        node: NodeId,
-        command: Command,
-    },
-    /// Closes every server of the node: what runs there must not be acknowledged any more.
-    Cut(NodeId),
-}
-
-/// What a node is made to do. Each may be repeated.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Unless it has a WAL receiver again.
-    Promote,
-    /// To stream from there.
-    Repoint { host: String, port: u16 },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Done,
-    /// This order was certainly not carried out; an earlier one may be. Why.
-    NotDone(String),
-    /// The node itself says that it did not, and that no earlier order is under way; why.
-    Refused(String),
-    /// The answer is lost; why.
-    Unknown(String),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    Debug,
-    Info,
-    Warn,
-    Error,
 }
 
 // === impl Controller ===
@@ -169,7 +79,11 @@ impl Controller {
                 Happened::Failed(node)
             }
             Event::Performed { node, command, outcome } => Happened::Performed { node, command, outcome },
-            Event::Tick => Happened::Nothing,
+            Event::Tick | Event::Drained(_) | Event::Ran { .. } => Happened::Nothing,
+            Event::Ordered { id, .. } => {
+                actions.push(Action::Answer { id, result: Err("not possible with failover.mode = \"off\"".into()) });
+                Happened::Nothing
+            }
         };
         self.settle(happened, &mut actions, now);
         actions
@@ -179,6 +93,11 @@ impl Controller {
     pub fn deadline(&self) -> Option<(Instant, &'static str)> {
         let notice = self.next_notice.map(|at| (at, "say who is waited for"));
         [notice, self.failover.deadline()].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// The node whose servers are given back one after the other: [`Event::Drained`] when none is lent any more.
+    pub fn drains(&self) -> Option<NodeId> {
+        None
     }
 
     /// Draws the conclusions: a new topology, and what to tell the operator.
@@ -227,25 +146,4 @@ fn differs(before: &Topology, after: &Topology) -> bool {
             .iter()
             .zip(&after.nodes)
             .any(|(before, after)| before.role != after.role || before.health.as_str() != after.health.as_str())
-}
-
-// === impl Action ===
-
-impl Action {
-    pub(super) fn log(level: Level, text: impl Into<String>) -> Self {
-        Action::Log { level, text: text.into() }
-    }
-}
-
-// === impl Failure ===
-
-impl Failure {
-    pub fn new(kind: FailureKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into() }
-    }
-
-    /// The node lives and says so: nothing to hold against it.
-    pub(super) fn proves_life(&self) -> bool {
-        matches!(self.kind, FailureKind::Full | FailureKind::Denied)
-    }
 }

@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::controller::{Action, Command, FailureKind, Level, Outcome};
+use super::command::{Action, Command, FailureKind, Level, Outcome};
 use super::election::{Elected, elect};
 use super::judgement::Member;
 use super::node::{Health, NodeId};
@@ -336,7 +336,7 @@ impl Failover {
         );
         actions.push(Action::log(Level::Warn, text));
         actions.push(Action::Cut(guarded.id));
-        actions.push(Action::Perform { node: elected.node, command: Command::Promote });
+        actions.push(Action::Perform { node: elected.node, command: Command::Promote { timeline: guarded.timeline } });
         self.state = State::Promoting(Promotion {
             lost: guarded.id,
             elected,
@@ -366,29 +366,35 @@ impl Failover {
         let (node, now) = (promotion.elected.node, facts.now);
         let name = &facts.topology.node(node).name;
         match happened {
-            Happened::Performed { node: by, command: Command::Promote, outcome } if by == node => match outcome {
-                Outcome::Done if promotion.confirmed => {}
-                Outcome::Done => {
-                    (promotion.committed, promotion.confirmed) = (true, true);
-                    let followers = self.witnesses.iter().zip(facts.members).filter(|(witness, _)| witness.follows);
-                    self.orphans
-                        .adopt(followers.map(|(_, member)| member.node.id).filter(|id| *id != node), promotion.lost);
+            Happened::Performed { node: by, command: Command::Promote { .. }, outcome } if by == node => {
+                match outcome {
+                    Outcome::Opened { .. } => {}
+                    Outcome::Done if promotion.confirmed => {}
+                    Outcome::Done => {
+                        (promotion.committed, promotion.confirmed) = (true, true);
+                        let followers = self.witnesses.iter().zip(facts.members).filter(|(witness, _)| witness.follows);
+                        self.orphans.adopt(
+                            followers.map(|(_, member)| member.node.id).filter(|id| *id != node),
+                            promotion.lost,
+                        );
+                    }
+                    Outcome::Refused(why) => return self.not_promoted(node, &why, facts, actions),
+                    Outcome::NotDone(why) if !promotion.committed => {
+                        return self.not_promoted(node, &why, facts, actions);
+                    }
+                    Outcome::NotDone(why) | Outcome::Unknown(why) => {
+                        promotion.committed = true;
+                        let text = format!("{name} may or may not have heard that it is promoted: {why}");
+                        actions.push(Action::log(Level::Warn, text));
+                    }
                 }
-                Outcome::Refused(why) => return self.not_promoted(node, &why, facts, actions),
-                Outcome::NotDone(why) if !promotion.committed => {
-                    return self.not_promoted(node, &why, facts, actions);
-                }
-                Outcome::NotDone(why) | Outcome::Unknown(why) => {
-                    promotion.committed = true;
-                    let text = format!("{name} may or may not have heard that it is promoted: {why}");
-                    actions.push(Action::log(Level::Warn, text));
-                }
-            },
+            }
             _ => {}
         }
         if promotion.committed && !promotion.confirmed && now >= promotion.ordered_at + REPEAT {
             promotion.ordered_at = now;
-            actions.push(Action::Perform { node, command: Command::Promote });
+            let timeline = self.guarded.map_or(0, |guarded| guarded.timeline);
+            actions.push(Action::Perform { node, command: Command::Promote { timeline } });
         }
         if now >= promotion.said + NOTICE {
             promotion.said = now;

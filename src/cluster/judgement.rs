@@ -13,8 +13,9 @@
 //!   first is not necessarily the right one.
 
 use super::chain;
-use super::controller::{Failure, FailureKind};
+use super::command::{Failure, FailureKind};
 use super::node::{Health, Lsn, NodeId, Observation, Role};
+use super::status::Status;
 use super::topology::{Node, Topology};
 
 /// What is remembered of one node.
@@ -137,8 +138,15 @@ impl Judge {
             Err(because) => (None, Some(because)),
         };
         self.last_primary = primary.or(self.last_primary);
-        let mut topology =
-            Topology { epoch: 0, system_identifier: system, nodes, primary, standbys, no_primary_because };
+        let mut topology = Topology {
+            epoch: 0,
+            system_identifier: system,
+            nodes,
+            primary,
+            standbys,
+            no_primary_because,
+            status: Status::default(),
+        };
         measure(&mut topology);
         topology
     }

@@ -5,17 +5,28 @@
 //! `election` who takes its place, `orphans` who is to follow that one.
 
 mod chain;
+pub mod command;
 pub mod controller;
 mod election;
 mod failover;
+pub mod journal;
 mod judgement;
 pub mod node;
+pub mod order;
 mod orphans;
+pub mod quorum;
+pub mod record;
+pub mod status;
 mod story;
 mod tide;
 pub mod topology;
 mod witness;
 
-pub use controller::{Action, Command, Controller, Event, Failure, FailureKind, Level, Outcome, Settings};
+pub use command::{Action, Command, Event, Failure, FailureKind, Hook, Level, Outcome};
+pub use controller::{Controller, Settings};
+pub use journal::Journal;
 pub use node::{Health, Lsn, NodeId, Observation, Role};
+pub use order::{Order, OrderId};
+pub use record::Record;
+pub use status::{Opened, Status};
 pub use topology::{Node, Topology, initial_topology};

@@ -51,6 +51,14 @@ pub struct Observation {
     pub has_receiver: bool,
     /// Host and port of the upstream the WAL receiver is connected to.
     pub upstream: Option<(String, u16)>,
+    /// Standby: how long ago its WAL receiver heard something from its upstream, ms.
+    pub heard_ms: Option<u64>,
+    /// Standby: [`Command::Sever`](super::Command::Sever) has cut it off this upstream.
+    pub severed_from: Option<(String, u16)>,
+    /// Standby: what it calls itself to its upstream (`application_name`), as `synchronous_standby_names` would.
+    pub sync_name: Option<String>,
+    /// `synchronous_standby_names`; `None` if the monitor may not see it.
+    pub sync_names: Option<String>,
     /// `server_version_num`, e.g. 150018, and `server_version`.
     pub version_num: u32,
     pub version: String,

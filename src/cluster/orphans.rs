@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::controller::{Action, Command, Level, Outcome};
+use super::command::{Action, Command, Level, Outcome};
 use super::failover::Facts;
 use super::node::{Health, NodeId};
 

@@ -1,6 +1,6 @@
 //! What changed, in words for the log.
 
-use super::controller::{Action, Failure, FailureKind, Level};
+use super::command::{Action, Failure, FailureKind, Level};
 use super::judgement::Member;
 use super::node::{Health, Role};
 use super::topology::{Node, Topology};

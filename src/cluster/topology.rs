@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::node::{Health, NodeId, Observation, Role};
+use super::status::Status;
 use crate::config::{self, Config};
 
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Topology {
     pub standbys: Vec<NodeId>,
     /// Why there is no primary (in words), when there is none.
     pub no_primary_because: Option<String>,
+    /// Of the primary, and of what is done about it.
+    pub status: Status,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +62,7 @@ impl Topology {
             primary: None,
             standbys: Vec::new(),
             no_primary_because: Some("no node was asked yet".into()),
+            status: Status::default(),
         }
     }
 

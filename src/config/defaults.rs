@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::{
-    Admin, Auth, AuthMethod, Config, Consistency, Durability, Failover, FailoverMode, Http, Limits, Listen, Log,
+    Admin, Auth, AuthMethod, Config, Consistency, Durability, Failover, FailoverMode, Hooks, Http, Limits, Listen, Log,
     LogFormat, Monitor, Pool, PoolMode, Routing, Secret, units,
 };
 use crate::setup_sql::LOOKUP_QUERY;
@@ -96,6 +96,9 @@ impl Default for Failover {
             grace: Duration::from_secs(1),
             witnesses: 0,
             pause: Duration::from_secs(60),
+            drain: Duration::from_secs(5),
+            state_file: "pgherd.state".to_owned(),
+            hooks: Hooks { timeout: Duration::from_secs(10), ..Hooks::default() },
         }
     }
 }

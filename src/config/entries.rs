@@ -114,6 +114,13 @@ fn failover(failover: &super::Failover) -> Entries {
         ("grace", time(failover.grace)),
         ("witnesses", Shown::Number(failover.witnesses.into())),
         ("pause", time(failover.pause)),
+        ("drain", time(failover.drain)),
+        ("state_file", failover.state_file.as_str().into()),
+        ("on_failover", Shown::Names(failover.hooks.on_failover.clone())),
+        ("fence", Shown::Names(failover.hooks.fence.clone())),
+        ("promote", Shown::Names(failover.hooks.promote.clone())),
+        ("on_promote", Shown::Names(failover.hooks.on_promote.clone())),
+        ("hook_timeout", time(failover.hooks.timeout)),
     ]
 }
 

@@ -138,6 +138,8 @@ pub enum FailoverMode {
 pub enum Durability {
     /// What no standby had received is lost.
     Async,
+    /// Nothing is lost: synchronous standbys had it, and the old primary can acknowledge no more.
+    Quorum,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -150,6 +152,22 @@ pub struct Failover {
     pub witnesses: u32,
     /// From one automatic failover to the next.
     pub pause: Duration,
+    /// How long a switchover waits for running transactions before it ends them.
+    pub drain: Duration,
+    /// Where the epoch and what is under way are written down; relative to the configuration's directory.
+    pub state_file: String,
+    pub hooks: Hooks,
+}
+
+/// Commands of the operator's: program and arguments; empty = none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hooks {
+    pub on_failover: Vec<String>,
+    pub fence: Vec<String>,
+    pub promote: Vec<String>,
+    pub on_promote: Vec<String>,
+    /// One that runs longer is killed, and has failed.
+    pub timeout: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,11 +321,12 @@ impl FailoverMode {
 // === impl Durability ===
 
 impl Durability {
-    pub(crate) const ALL: [Self; 1] = [Durability::Async];
+    pub(crate) const ALL: [Self; 2] = [Durability::Async, Durability::Quorum];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Durability::Async => "async",
+            Durability::Quorum => "quorum",
         }
     }
 }

@@ -97,6 +97,13 @@ pub(super) struct Failover {
     pub(super) grace: Option<Value>,
     pub(super) witnesses: Option<Value>,
     pub(super) pause: Option<Value>,
+    pub(super) drain: Option<Value>,
+    pub(super) state_file: Option<Value>,
+    pub(super) on_failover: Option<Value>,
+    pub(super) fence: Option<Value>,
+    pub(super) promote: Option<Value>,
+    pub(super) on_promote: Option<Value>,
+    pub(super) hook_timeout: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]

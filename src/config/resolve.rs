@@ -7,7 +7,7 @@ use super::raw::{self, Raw, Value};
 use super::reader::{Reader, is_name};
 use super::users;
 use super::{
-    Admin, Auth, AuthMethod, Config, Consistency, Durability, Failover, FailoverMode, Http, Limits, Listen, Log,
+    Admin, Auth, AuthMethod, Config, Consistency, Durability, Failover, FailoverMode, Hooks, Http, Limits, Listen, Log,
     LogFormat, Monitor, Node, Pool, PoolMode, Routing, defaults,
 };
 
@@ -201,6 +201,15 @@ fn failover(raw: raw::Failover, r: &Reader<'_>) -> Result<Failover, ConfigError>
         grace: r.time("failover.grace", raw.grace, d.grace, MS, Some("promote at once"))?,
         witnesses: r.number("failover.witnesses", raw.witnesses, d.witnesses, 0..=MAX_NODES as u64)?,
         pause: r.time("failover.pause", raw.pause, d.pause, SECOND, Some("never wait"))?,
+        drain: r.time("failover.drain", raw.drain, d.drain, MS, Some("end running transactions at once"))?,
+        state_file: r.text("failover.state_file", raw.state_file, &d.state_file)?,
+        hooks: Hooks {
+            on_failover: r.names("failover.on_failover", raw.on_failover, Vec::new())?,
+            fence: r.names("failover.fence", raw.fence, Vec::new())?,
+            promote: r.names("failover.promote", raw.promote, Vec::new())?,
+            on_promote: r.names("failover.on_promote", raw.on_promote, Vec::new())?,
+            timeout: r.time("failover.hook_timeout", raw.hook_timeout, d.hooks.timeout, 100 * MS, None)?,
+        },
     })
 }
 

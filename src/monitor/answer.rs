@@ -109,6 +109,10 @@ pub(super) fn read_state(
         replay_delay_ms: replay_delay_ms.map(|ms| u64::try_from(ms).unwrap_or(0)),
         has_receiver,
         upstream,
+        heard_ms: None,
+        severed_from: None,
+        sync_name: None,
+        sync_names: None,
         version_num,
         version,
     };

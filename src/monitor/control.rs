@@ -35,8 +35,11 @@ const RELOAD: &str = "SELECT pg_catalog.pg_reload_conf()";
 /// The outcome, and whether the connection is still fit for use. `own_host`: the node's.
 pub(super) async fn perform(stream: &mut Stream, command: &Command, name: &str, own_host: &str) -> (Outcome, bool) {
     let result = match command {
-        Command::Promote => promote(stream).await,
+        Command::Promote { .. } => promote(stream).await,
         Command::Repoint { host, port } => repoint(stream, name, own_host, host, *port).await,
+        Command::Sever { .. } | Command::Restore | Command::Reconnect | Command::Clear | Command::Open { .. } => {
+            Ok(not_done("not possible yet"))
+        }
     };
     match result {
         Ok(outcome) => (outcome, true),

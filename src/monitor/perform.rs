@@ -39,6 +39,7 @@ impl Performer<'_> {
             Action::Log { level: Level::Error, text } => tracing::error!(target: TARGET, "{text}"),
             Action::Ask(node) => self.handle(node).ask.notify_one(),
             Action::Cut(node) => (self.cut)(node),
+            Action::Run { .. } | Action::Remember(_) | Action::Answer { .. } => {}
             Action::Perform { node, command } => {
                 let sent = self.handle(node).orders.try_send(command.clone());
                 return sent.err().map(|_| {

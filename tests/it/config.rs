@@ -104,8 +104,7 @@ fn every_value_reaches_its_field() {
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!((config.nodes[0].host.as_str(), config.nodes[0].port), ("::1", 5433));
     assert_eq!(config.users[0].password.expose(), "geheim");
-    let has_choice = |key: &str| key != "failover.durability"; // one value only, as yet
-    let is_default = |setting: &config::Setting| setting.value == setting.default && has_choice(&setting.key);
+    let is_default = |setting: &config::Setting| setting.value == setting.default;
     let default: Vec<_> = config.settings().into_iter().filter(is_default).collect();
     assert!(default.is_empty(), "every value above should differ from its default: {default:?}");
 }
@@ -140,10 +139,17 @@ write_interval = "22ms"
 failures = 21
 [failover]
 mode = "automatic"
-durability = "async"
+durability = "quorum"
 grace = "250ms"
 witnesses = 1
 pause = "10s"
+drain = "2s"
+state_file = "/var/lib/pgherd/state"
+on_failover = ["/bin/tell"]
+fence = ["/bin/fence", "now"]
+promote = ["/bin/promote"]
+on_promote = ["/bin/move", "it"]
+hook_timeout = "20s"
 [auth]
 method = "md5"
 lookup = false

@@ -182,7 +182,7 @@ impl World {
             match action {
                 Action::Publish(topology) => self.topology = topology,
                 Action::Log { level, text } => self.logs.push((level, text)),
-                Action::Ask(_) => {}
+                Action::Ask(_) | Action::Run { .. } | Action::Remember(_) | Action::Answer { .. } => {}
                 Action::Cut(node) => self.done.push(format!("cut {}", self.names(&[node]))),
                 Action::Perform { node, command } => {
                     self.done.push(format!("{} {}", self.names(&[node]), word(&command)));
@@ -209,6 +209,10 @@ impl World {
             replay_delay_ms: None,
             has_receiver: false,
             upstream: None,
+            heard_ms: None,
+            severed_from: None,
+            sync_name: None,
+            sync_names: None,
             version_num: 150_018,
             version: "15.18".into(),
         };
@@ -311,8 +315,13 @@ impl World {
 
 fn word(command: &Command) -> String {
     match command {
-        Command::Promote => "promote".to_owned(),
+        Command::Promote { .. } => "promote".to_owned(),
         Command::Repoint { host, port } => format!("repoint {host}:{port}"),
+        Command::Sever { .. } => "sever".to_owned(),
+        Command::Restore => "restore".to_owned(),
+        Command::Reconnect => "reconnect".to_owned(),
+        Command::Clear => "clear".to_owned(),
+        Command::Open { epoch, .. } => format!("open {epoch}"),
     }
 }
 
@@ -340,7 +349,7 @@ fn settings_word(failover: &mut config::Failover, word: &str) -> Result<bool, St
 fn parse_outcome(text: &str) -> Result<(Command, Outcome), String> {
     let (command, outcome) = text.split_once(": ").ok_or("command: outcome is wanted")?;
     let command = match command {
-        "promote" => Command::Promote,
+        "promote" => Command::Promote { timeline: 0 },
         "repoint" => Command::Repoint { host: String::new(), port: 0 },
         _ => return Err(format!("unknown command `{command}`")),
     };

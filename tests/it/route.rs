@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pgherd::cluster::{Health, Node, NodeId, Role, Topology};
+use pgherd::cluster::{Health, Node, NodeId, Role, Status, Topology};
 use pgherd::route::{Target, Turn, TxStatus, route};
 use pgherd::sql::catalog::BuiltIn;
 use pgherd::sql::{Class, classify};
@@ -145,6 +145,7 @@ fn topology(words: &str, because: Option<&str>) -> Topology {
         primary: value(words, "primary").filter(|name| *name != "none").map(node),
         standbys: standbys.split(',').filter(|name| !name.is_empty()).map(node).collect(),
         no_primary_because: because.map(str::to_owned),
+        status: Status::default(),
     }
 }
 

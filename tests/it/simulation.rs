@@ -283,9 +283,9 @@ impl World {
     fn execute(&mut self, index: usize, command: &Command) -> Outcome {
         let node = &mut self.nodes[index];
         match command {
-            Command::Promote if node.is_primary => Outcome::Done,
-            Command::Promote if node.receiver => Outcome::Refused("it streams again".into()),
-            Command::Promote => {
+            Command::Promote { .. } if node.is_primary => Outcome::Done,
+            Command::Promote { .. } if node.receiver => Outcome::Refused("it streams again".into()),
+            Command::Promote { .. } => {
                 let from = node.timeline;
                 node.forks.insert(from, node.lsn);
                 node.timeline += 1;
@@ -302,6 +302,7 @@ impl World {
                 assert_ne!(node.conninfo, index, "seed {}: a loop", self.seed);
                 Outcome::Done
             }
+            other => Outcome::NotDone(format!("{other:?}")),
         }
     }
 
@@ -346,7 +347,7 @@ impl World {
             self.nodes[index].pending.push(command.clone());
             return (TIMEOUT, Outcome::Unknown("no answer".to_owned()));
         }
-        if *command == Command::Promote {
+        if matches!(command, Command::Promote { .. }) {
             self.nodes[index].pending.clear(); // the connections they wait on are ended first
         }
         let outcome = self.execute(index, command);
@@ -367,6 +368,10 @@ impl World {
             replay_delay_ms: None,
             inserted: None,
             has_receiver: node.receiver,
+            heard_ms: None,
+            severed_from: None,
+            sync_name: None,
+            sync_names: None,
             upstream: node.receiver.then(|| (format!("pg{}", node.conninfo), 5432)),
             version_num: 150_018,
             version: "15.18".into(),
@@ -399,10 +404,10 @@ impl World {
                 Action::Log { level, text } if self.tells => println!("{:6} {level:?} {text}", self.now),
                 Action::Log { .. } => {}
                 Action::Ask(node) => self.nodes[usize::from(node.0)].next_probe = self.now,
-                Action::Cut(_) => {}
+                Action::Cut(_) | Action::Run { .. } | Action::Remember(_) | Action::Answer { .. } => {}
                 Action::Perform { node, command } => {
                     let index = usize::from(node.0);
-                    if command == Command::Promote {
+                    if matches!(command, Command::Promote { .. }) {
                         self.check_order(index);
                         // The worst moment: the order waits in a frozen node, and comes true when it thaws.
                         self.nodes[index].is_frozen |= self.now < TROUBLE && self.dice.one_in(4);

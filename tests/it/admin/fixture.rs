@@ -92,6 +92,10 @@ fn observation(at: Instant, in_recovery: bool) -> Observation {
         replay_delay_ms: Some(250),
         has_receiver: in_recovery,
         upstream: None,
+        heard_ms: None,
+        severed_from: None,
+        sync_name: None,
+        sync_names: None,
         version_num: 150_018,
         version: "15.18".to_owned(),
     }
