@@ -23,7 +23,7 @@ pub struct Shared {
     pub topology: Feed<Topology>,
     pub pools: Pools,
     /// For the monitor.
-    pub orders: Orders,
+    pub orders: Arc<Orders>,
     /// What the monitor said last; it alone writes.
     pub journal: Mutex<Journal>,
     /// Beats when a client wrote: then the monitor looks more often.
@@ -50,7 +50,7 @@ impl Shared {
             seed: u64::from_ne_bytes(seed),
             topology: Feed::new(Topology::unknown(&config.nodes)),
             pools: Pools::new(&config),
-            orders: Orders::default(),
+            orders: Arc::default(),
             journal: Mutex::default(),
             writes: Arc::default(),
             clients: Clients::default(),
