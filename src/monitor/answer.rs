@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::conninfo;
 use crate::cluster::{Lsn, Observation};
 use crate::server::query::Rows;
 
@@ -26,7 +27,11 @@ macro_rules! state_query {
              CASE WHEN standby THEN NULL ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END, \
              CASE WHEN standby THEN NULL ELSE pg_current_wal_insert_lsn() END, \
              receiver.pid, receiver.sender_host, receiver.sender_port, \
-             current_setting('server_version_num'), current_setting('server_version')",
+             current_setting('server_version_num'), current_setting('server_version'), \
+             CASE WHEN standby THEN (extract(epoch FROM clock_timestamp() - receiver.last_msg_receipt_time) * 1000)::int8 END, \
+             current_setting('synchronous_standby_names'), \
+             CASE WHEN standby AND pg_has_role('pg_read_all_settings', 'USAGE') \
+                  THEN hashtext(current_setting('primary_conninfo')) END",
             $more_columns,
             " FROM self LEFT JOIN pg_stat_wal_receiver AS receiver ON standby"
         )
@@ -44,6 +49,19 @@ pub(super) const STATE_WITHOUT_REPLICATION: &str = state_query!(
               (SELECT min_recovery_end_timeline FROM pg_control_recovery()))"
 );
 
+/// Asked only when the hash of it in the state's answer has changed: it may hold a password.
+pub(super) const UPSTREAM: &str =
+    "SELECT current_setting('primary_conninfo'), current_setting('cluster_name'), hashtext(current_setting('primary_conninfo'))";
+
+/// How a standby finds its upstream, as far as it concerns the monitor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Upstream {
+    /// Of the whole text.
+    pub(super) hash: i32,
+    pub(super) severed_from: Option<(String, u16)>,
+    pub(super) sync_name: Option<String>,
+}
+
 /// Who the node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
@@ -56,6 +74,15 @@ pub(super) struct Identity {
 pub(super) struct Hidden {
     /// There is a WAL receiver, but where it streams from is only for `pg_read_all_stats`.
     pub(super) upstream: bool,
+}
+
+/// The answer to the state query.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) observation: Observation,
+    pub(super) hidden: Hidden,
+    /// Of [`Upstream`]; `None` for a primary, or if the role may not see it.
+    pub(super) upstream_hash: Option<i32>,
 }
 
 /// A row in words that can't be read.
@@ -73,7 +100,7 @@ pub(super) fn read_state(
     identity: Option<Identity>,
     asked_at: Instant,
     round_trip_us: u64,
-) -> Result<(Observation, Hidden), Unreadable> {
+) -> Result<State, Unreadable> {
     let mut columns = Columns::of(rows, "the state query")?;
     let in_recovery = columns.text()? == "t";
     let received = columns.lsn()?;
@@ -86,6 +113,9 @@ pub(super) fn read_state(
     let sender_port = columns.maybe_number::<u16>()?;
     let version_num = columns.number()?;
     let version = columns.text()?.to_owned();
+    let heard_ms = columns.maybe_number::<i64>()?;
+    let sync_names = columns.text()?.to_owned();
+    let upstream_hash = columns.maybe_number()?;
     let identity = match identity {
         Some(identity) => identity,
         None => Identity { system_identifier: columns.number()?, timeline: columns.number()? },
@@ -106,17 +136,34 @@ pub(super) fn read_state(
         replayed,
         inserted,
         // Negative when the clocks of primary and standby differ.
-        replay_delay_ms: replay_delay_ms.map(|ms| u64::try_from(ms).unwrap_or(0)),
+        replay_delay_ms: replay_delay_ms.map(not_negative),
         has_receiver,
         upstream,
-        heard_ms: None,
+        // Negative when the clock was set back.
+        heard_ms: heard_ms.map(not_negative),
         severed_from: None,
         sync_name: None,
-        sync_names: None,
+        sync_names: Some(sync_names),
         version_num,
         version,
     };
-    Ok((observation, hidden))
+    Ok(State { observation, hidden, upstream_hash })
+}
+
+/// The answer to [`UPSTREAM`]. What can't be read is as if it were not there; nothing of the text is said or kept.
+pub(super) fn read_upstream(rows: &Rows) -> Result<Upstream, Unreadable> {
+    let mut columns = Columns::of(rows, "the question for its upstream")?;
+    let told = conninfo::read(columns.text()?).ok();
+    let cluster_name = columns.text()?;
+    let hash = columns.number()?;
+    // As the WAL receiver does.
+    let fallback = if cluster_name.is_empty() { "walreceiver" } else { cluster_name };
+    let sync_name = told.as_ref().map(|told| told.application_name.clone().unwrap_or_else(|| fallback.to_owned()));
+    Ok(Upstream { hash, severed_from: told.and_then(|told| told.severed_from), sync_name })
+}
+
+fn not_negative(ms: i64) -> u64 {
+    u64::try_from(ms).unwrap_or(0)
 }
 
 /// The columns of the only row, one after the other.
@@ -173,13 +220,14 @@ mod tests {
     const IDENTITY: Identity = Identity { system_identifier: 7, timeline: 1 };
 
     fn read(columns: &[&str]) -> (Observation, Hidden) {
-        read_state(&rows(columns), Some(IDENTITY), Instant::now(), 0).unwrap()
+        let state = read_state(&rows(columns), Some(IDENTITY), Instant::now(), 0).unwrap();
+        (state.observation, state.hidden)
     }
 
     #[test]
     fn a_primary_tells_its_own_timeline() {
         let row =
-            ["f", "0/3000060", "0/3000060", "NULL", "0000000A", "0/3000060", "NULL", "NULL", "NULL", "150018", "15.18"];
+            ["f", "0/3000060", "0/3000060", "NULL", "0000000A", "0/3000060", "NULL", "NULL", "NULL", "150018", "15.18", "NULL", "ANY 1 (pg2, pg3)", "NULL"];
         let (told, hidden) = read(&row);
         assert!(!told.in_recovery);
         assert_eq!(
@@ -188,30 +236,44 @@ mod tests {
             "it was promoted after IDENTIFY_SYSTEM"
         );
         assert_eq!((told.upstream, told.replay_delay_ms, hidden.upstream), (None, None, false));
+        assert_eq!(told.sync_names.as_deref(), Some("ANY 1 (pg2, pg3)"));
     }
 
     #[test]
     fn a_standby_tells_its_upstream_and_delay() {
-        let row = ["t", "1/A", "1/9", "-3", "NULL", "NULL", "77", "10.0.0.1", "5432", "150018", "15.18 (Debian)"];
+        let row = ["t", "1/A", "1/9", "-3", "NULL", "NULL", "77", "10.0.0.1", "5432", "150018", "15.18 (Debian)", "-5", "", "-77"];
         let (told, hidden) = read(&row);
         assert!(told.in_recovery && !hidden.upstream);
         assert_eq!((told.received, told.replayed), (Some(Lsn(0x1_0000_000A)), Some(Lsn(0x1_0000_0009))));
         assert_eq!(told.upstream, Some(("10.0.0.1".into(), 5432)));
-        assert_eq!(told.replay_delay_ms, Some(0), "the clocks differ");
+        assert_eq!((told.replay_delay_ms, told.heard_ms), (Some(0), Some(0)), "the clocks differ");
         assert_eq!((told.timeline, told.system_identifier, told.version_num), (1, 7, 150_018));
     }
 
     #[test]
     fn a_role_without_pg_monitor_sees_that_there_is_a_receiver_only() {
-        let (told, hidden) = read(&["t", "1/A", "1/A", "0", "NULL", "NULL", "77", "NULL", "NULL", "150018", "15.18"]);
+        let (told, hidden) = read(&["t", "1/A", "1/A", "0", "NULL", "NULL", "77", "NULL", "NULL", "150018", "15.18", "NULL", "", "NULL"]);
         assert!(hidden.upstream && told.upstream.is_none());
+    }
+
+    #[test]
+    fn an_upstream_is_told_without_its_password() {
+        let text = "host='/pgherd-revoked/pg1' port=5433 password=secret";
+        let told = read_upstream(&rows(&[text, "", "7"])).unwrap();
+        let severed_from = Some(("pg1".into(), 5433));
+        assert_eq!(told, Upstream { hash: 7, severed_from, sync_name: Some("walreceiver".into()) });
+        assert!(!format!("{told:?}").contains("secret"));
+        let told = read_upstream(&rows(&["host=pg1", "west", "7"])).unwrap();
+        assert_eq!((told.severed_from, told.sync_name.as_deref()), (None, Some("west")));
+        let told = read_upstream(&rows(&["postgres://pg1", "west", "7"])).unwrap();
+        assert_eq!((told.severed_from, told.sync_name), (None, None), "not known");
     }
 
     #[test]
     fn without_replication_the_identity_comes_with_the_state() {
         let columns =
-            ["t", "1/A", "1/A", "0", "NULL", "NULL", "NULL", "NULL", "NULL", "150018", "15.18", "7123456789", "4"];
-        let (told, _) = read_state(&rows(&columns), None, Instant::now(), 0).unwrap();
+            ["t", "1/A", "1/A", "0", "NULL", "NULL", "NULL", "NULL", "NULL", "150018", "15.18", "NULL", "", "NULL", "7123456789", "4"];
+        let told = read_state(&rows(&columns), None, Instant::now(), 0).unwrap().observation;
         assert_eq!((told.system_identifier, told.timeline), (7_123_456_789, 4));
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc};
 
-use super::answer::{self, Hidden, Identity, Unreadable};
+use super::answer::{self, Hidden, Identity, State, Unreadable, Upstream};
 use super::{control, failure};
 use crate::cluster::{Command, Event, Failure, FailureKind, NodeId, Observation, Outcome};
 use crate::config::{self, FailoverMode};
@@ -47,6 +47,8 @@ struct Pace {
 struct Session {
     stream: Stream,
     kind: SessionKind,
+    /// As told last; asked again when its hash has changed.
+    upstream: Option<Upstream>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -250,7 +252,7 @@ impl Prober {
             credential: &self.credential,
             timeout: self.settings.timeout,
         };
-        Ok(Session { stream: connect(login).await?.stream, kind })
+        Ok(Session { stream: connect(login).await?.stream, kind, upstream: None })
     }
 
     fn hint_at(&mut self, hidden: Hidden) {
@@ -276,12 +278,24 @@ impl Session {
         let asked_at = Instant::now();
         let rows = self.query(question, timeout).await?;
         let round_trip_us = u64::try_from(asked_at.elapsed().as_micros()).unwrap_or(u64::MAX);
-        answer::read_state(&rows, identity, asked_at, round_trip_us).map_err(ProbeError::Unreadable)
+        let State { mut observation, hidden, upstream_hash } =
+            answer::read_state(&rows, identity, asked_at, round_trip_us)?;
+        if upstream_hash != self.upstream.as_ref().map(|upstream| upstream.hash) {
+            self.upstream = match upstream_hash {
+                Some(_) => Some(answer::read_upstream(&self.query(answer::UPSTREAM, timeout).await?)?),
+                None => None,
+            };
+        }
+        if let Some(upstream) = &self.upstream {
+            observation.severed_from.clone_from(&upstream.severed_from);
+            observation.sync_name.clone_from(&upstream.sync_name);
+        }
+        Ok((observation, hidden))
     }
 
     async fn identify(&mut self, timeout: Duration) -> Result<Identity, ProbeError> {
         let rows = self.query(answer::IDENTIFY_SYSTEM, timeout).await?;
-        answer::read_identity(&rows).map_err(ProbeError::Unreadable)
+        Ok(answer::read_identity(&rows)?)
     }
 
     async fn query(&mut self, sql: &str, timeout: Duration) -> Result<Rows, ConnectError> {
@@ -294,5 +308,11 @@ impl Session {
 impl From<ConnectError> for ProbeError {
     fn from(error: ConnectError) -> Self {
         ProbeError::Server(error)
+    }
+}
+
+impl From<Unreadable> for ProbeError {
+    fn from(text: Unreadable) -> Self {
+        ProbeError::Unreadable(text)
     }
 }

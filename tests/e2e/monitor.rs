@@ -32,6 +32,8 @@ fn a_healthy_cluster_is_seen_as_it_is() {
     let told = seen.node(PG3).observation.as_ref().unwrap();
     assert_eq!(told.version, cluster.pg3.psql("SHOW server_version").unwrap());
     assert_eq!((told.timeline, told.in_recovery), (1, true));
+    assert_eq!((told.sync_name.as_deref(), told.sync_names.as_deref()), (Some("pg3"), Some("")));
+    assert!(told.heard_ms < Some(60_000) && told.severed_from.is_none(), "{told:?}");
 
     lag_is_measured(&cluster, &watch);
     let epoch = watch.now().epoch;
