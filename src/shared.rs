@@ -9,7 +9,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::client::auth::Authenticator;
 use crate::client::logins::Logins;
-use crate::client::registry::Clients;
+use crate::client::registry::{Clients, Held};
 use crate::cluster::{Journal, Topology};
 use crate::config::Config;
 use crate::feed::{Feed, Pulse};
@@ -29,6 +29,7 @@ pub struct Shared {
     /// Beats when a client wrote: then the monitor looks more often.
     pub writes: Arc<Pulse>,
     pub clients: Clients,
+    pub held: Arc<Held>,
     pub authenticator: Authenticator,
     pub logins: Logins,
     pub counters: ProcessCounters,
@@ -54,6 +55,7 @@ impl Shared {
             journal: Mutex::default(),
             writes: Arc::default(),
             clients: Clients::default(),
+            held: Arc::default(),
             authenticator: Authenticator::new()?,
             logins: Logins::default(),
             counters: ProcessCounters::default(),

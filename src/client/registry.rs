@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
@@ -128,6 +128,48 @@ pub struct NewClient {
     pub local_addr: SocketAddr,
     pub worker: usize,
     pub application_name: String,
+}
+
+/// Clients whose requests wait for a primary, over all pools.
+#[derive(Default)]
+pub struct Held {
+    clients: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// A place among the held, left when dropped.
+pub struct HeldPlace {
+    held: Arc<Held>,
+    bytes: usize,
+}
+
+// === impl Held ===
+
+impl Held {
+    /// A place for a client whose request has so many `bytes`. `None`: `max_clients`, or `max_bytes` of all together, are
+    /// reached.
+    pub fn admit(self: &Arc<Self>, bytes: usize, max_clients: usize, max_bytes: usize) -> Option<HeldPlace> {
+        // Counted first, so that it can be looked at; the drop takes it back.
+        let clients = self.clients.fetch_add(1, Relaxed) + 1;
+        let all_bytes = self.bytes.fetch_add(bytes, Relaxed) + bytes;
+        let place = HeldPlace { held: Arc::clone(self), bytes };
+        (clients <= max_clients && all_bytes <= max_bytes).then_some(place)
+    }
+
+    pub fn clients(&self) -> usize {
+        self.clients.load(Relaxed)
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+}
+
+impl Drop for HeldPlace {
+    fn drop(&mut self) {
+        self.held.clients.fetch_sub(1, Relaxed);
+        self.held.bytes.fetch_sub(self.bytes, Relaxed);
+    }
 }
 
 // === impl Clients ===
@@ -299,5 +341,24 @@ impl Pin {
             Pin::LargeStatement => "large statement",
             Pin::Unknown => "unknown",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_among_the_held_is_bounded_and_comes_free() {
+        let held = Arc::new(Held::default());
+        let first = held.admit(10, 2, 25);
+        let second = held.admit(10, 2, 25);
+        assert!(first.is_some() && second.is_some() && held.admit(1, 2, 25).is_none());
+        drop(second);
+        assert!(held.admit(16, 2, 25).is_none());
+        let other = held.admit(15, 2, 25);
+        assert_eq!((held.clients(), held.bytes()), (2, 25));
+        drop((first, other));
+        assert_eq!((held.clients(), held.bytes()), (0, 0));
     }
 }

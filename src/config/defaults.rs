@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     Admin, Auth, AuthMethod, Config, Consistency, Durability, Failover, FailoverMode, Hooks, Http, Limits, Listen, Log,
-    LogFormat, Monitor, Pool, PoolMode, Routing, Secret, units,
+    LogFormat, Monitor, Outcome, Pool, PoolMode, Routing, Secret, WeakerCommit, units,
 };
 use crate::setup_sql::LOOKUP_QUERY;
 
@@ -98,6 +98,11 @@ impl Default for Failover {
             pause: Duration::from_secs(60),
             drain: Duration::from_secs(5),
             state_file: "pgherd.state".to_owned(),
+            hold_timeout: Duration::from_secs(10),
+            max_held: 10_000,
+            max_held_bytes: 64 * 1024 * units::KIB,
+            outcome: Outcome::Unknown,
+            weaker_commit: WeakerCommit::Refuse,
             hooks: Hooks { timeout: Duration::from_secs(10), ..Hooks::default() },
         }
     }

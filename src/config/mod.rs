@@ -156,7 +156,30 @@ pub struct Failover {
     pub drain: Duration,
     /// Where the epoch and what is under way are written down; relative to the configuration's directory.
     pub state_file: String,
+    /// How long a request waits for a primary.
+    pub hold_timeout: Duration,
+    /// Clients that wait so at a time, and their requests together, bytes.
+    pub max_held: usize,
+    pub max_held_bytes: usize,
+    pub outcome: Outcome,
+    pub weaker_commit: WeakerCommit,
     pub hooks: Hooks,
+}
+
+/// What a client hears whose COMMIT was on its way when the primary was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// That nobody knows (08007).
+    Unknown,
+    /// What became of it: the new primary is asked.
+    Resolve,
+}
+
+/// What becomes of a client's wish for a `synchronous_commit` below `on`, where durability is `Quorum`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeakerCommit {
+    Refuse,
+    Allow,
 }
 
 /// Commands of the operator's: program and arguments; empty = none.
@@ -327,6 +350,30 @@ impl Durability {
         match self {
             Durability::Async => "async",
             Durability::Quorum => "quorum",
+        }
+    }
+}
+
+// === impl Outcome, WeakerCommit ===
+
+impl Outcome {
+    pub(crate) const ALL: [Self; 2] = [Outcome::Unknown, Outcome::Resolve];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Unknown => "unknown",
+            Outcome::Resolve => "resolve",
+        }
+    }
+}
+
+impl WeakerCommit {
+    pub(crate) const ALL: [Self; 2] = [WeakerCommit::Refuse, WeakerCommit::Allow];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WeakerCommit::Refuse => "refuse",
+            WeakerCommit::Allow => "allow",
         }
     }
 }

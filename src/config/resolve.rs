@@ -8,7 +8,7 @@ use super::reader::{Reader, is_name};
 use super::users;
 use super::{
     Admin, Auth, AuthMethod, Config, Consistency, Durability, Failover, FailoverMode, Hooks, Http, Limits, Listen, Log,
-    LogFormat, Monitor, Node, Pool, PoolMode, Routing, defaults,
+    LogFormat, Monitor, Node, Outcome, Pool, PoolMode, Routing, WeakerCommit, defaults,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -203,6 +203,17 @@ fn failover(raw: raw::Failover, r: &Reader<'_>) -> Result<Failover, ConfigError>
         pause: r.time("failover.pause", raw.pause, d.pause, SECOND, Some("never wait"))?,
         drain: r.time("failover.drain", raw.drain, d.drain, MS, Some("end running transactions at once"))?,
         state_file: r.text("failover.state_file", raw.state_file, &d.state_file)?,
+        hold_timeout: r.time("failover.hold_timeout", raw.hold_timeout, d.hold_timeout, MS, None)?,
+        max_held: r.number("failover.max_held", raw.max_held, d.max_held, 0..=1_000_000)?,
+        max_held_bytes: r.size("failover.max_held_bytes", raw.max_held_bytes, d.max_held_bytes, 0..=64 << 30)?,
+        outcome: r.choice("failover.outcome", raw.outcome, d.outcome, &Outcome::ALL, Outcome::as_str)?,
+        weaker_commit: r.choice(
+            "failover.weaker_commit",
+            raw.weaker_commit,
+            d.weaker_commit,
+            &WeakerCommit::ALL,
+            WeakerCommit::as_str,
+        )?,
         hooks: Hooks {
             on_failover: r.names("failover.on_failover", raw.on_failover, Vec::new())?,
             fence: r.names("failover.fence", raw.fence, Vec::new())?,

@@ -2,7 +2,7 @@
 
 pub mod turn;
 
-pub use turn::{Turn, TxStatus};
+pub use turn::{Avoid, Turn, TxStatus};
 
 use crate::cluster::{NodeId, Topology};
 use crate::sql::{Class, Kind};
@@ -39,7 +39,8 @@ pub fn route(
         let caught_up_at = topology.node(id).caught_up_at;
         turn.last_write.is_none_or(|wrote| caught_up_at.is_some_and(|caught_up| caught_up > wrote))
     };
-    let standby = || least_loaded(&topology.standbys, shows_own_writes, &load, tick).map(Target::Standby);
+    let fits = |id: NodeId| !turn.avoid.has(id) && shows_own_writes(id);
+    let standby = || least_loaded(&topology.standbys, fits, &load, tick).map(Target::Standby);
     let primary = topology.primary.map(Target::Primary);
     let target = match need(class, turn, split) {
         Need::Standby => standby().or(primary),

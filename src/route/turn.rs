@@ -28,7 +28,13 @@ pub struct Turn {
     pub reads_on_primary: bool,
     /// When the session last wrote: a standby must have caught up to after that.
     pub last_write: Option<Instant>,
+    /// Standbys that were found unreachable for this request, though the topology has them.
+    pub avoid: Avoid,
 }
+
+/// Some nodes. (A configuration has at most 64.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Avoid(u64);
 
 // === impl TxStatus ===
 
@@ -49,6 +55,21 @@ impl TxStatus {
             Self::InTransaction => b'T',
             Self::Failed => b'E',
         }
+    }
+}
+
+// === impl Avoid ===
+
+impl Avoid {
+    pub const NOBODY: Self = Self(0);
+
+    #[must_use]
+    pub fn and(self, node: NodeId) -> Self {
+        Self(self.0 | 1_u64.checked_shl(node.0.into()).unwrap_or(0))
+    }
+
+    pub fn has(self, node: NodeId) -> bool {
+        self.0 & 1_u64.checked_shl(node.0.into()).unwrap_or(0) != 0
     }
 }
 

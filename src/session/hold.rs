@@ -5,11 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::{Close, Refused, Session};
-use crate::client::registry::{ClientState, Pin, Running};
-use crate::cluster::NodeId;
+use crate::client::registry::{ClientState, HeldPlace, Pin, Running};
 use crate::config::{Consistency, PoolMode};
 use crate::pool::{Checkout, CheckoutError, Pool};
-use crate::route::{Target, Turn, route};
+use crate::route::{Avoid, Target, Turn, route};
 use crate::server::connect::ConnectError;
 use crate::sql::{Class, set};
 use crate::wire::error::{PgError, sqlstate};
@@ -20,10 +19,11 @@ const RETRY: Duration = Duration::from_millis(100);
 const TERMINATE: &[u8] = b"X\0\0\0\x04";
 
 impl Session {
-    /// The server for a request of `class` (`None`: must go to the primary). Waits at most `pool.wait_timeout`.
+    /// The server for a request of `class` (`None`: must go to the primary). Waits at most `pool.wait_timeout` for a server
+    /// to come free, `failover.hold_timeout` for a primary.
     pub(super) async fn acquire(&mut self, class: Option<&Class>) -> Result<Checkout, Refused> {
         let asked = self.request_at;
-        let target = self.target(class, None);
+        let target = self.target(class, self.avoid);
         if matches!(target, Target::Standby(_)) {
             self.worker.turns.fetch_add(1, Relaxed);
         }
@@ -57,14 +57,14 @@ impl Session {
         first: Target,
         asked: Instant,
     ) -> Result<Checkout, Refused> {
-        let (mut first, mut avoid) = (Some(first), None);
+        let (mut first, mut held) = (Some(first), None);
         loop {
-            let target = first.take().unwrap_or_else(|| self.target(class, avoid));
+            let target = first.take().unwrap_or_else(|| self.target(class, self.avoid));
             let node = match target {
                 Target::Primary(node) | Target::Standby(node) => node,
                 Target::Stay => unreachable!("a session without a server has none to stay on"),
                 Target::Hold { reason } => {
-                    self.hold(asked, reason).await?;
+                    self.hold(&mut held, asked, reason).await?;
                     continue;
                 }
             };
@@ -75,10 +75,10 @@ impl Session {
                 Err(CheckoutError::Connect(error)) if is_unreachable(&error) => {
                     tracing::warn!(host = pool.node.host, port = pool.node.port, %error, "a node can't be reached");
                     if matches!(target, Target::Standby(_)) {
-                        avoid = Some(node);
+                        self.avoid = self.avoid.and(node);
                     } else {
                         let reason = format!("the primary can't be reached: {error}");
-                        self.hold(asked, reason).await?;
+                        self.hold(&mut held, asked, reason).await?;
                     }
                 }
                 Err(error) => return Err(Refused::Error(self.explain(&pool, error))),
@@ -86,9 +86,9 @@ impl Session {
         }
     }
 
-    fn target(&self, class: Option<&Class>, avoid: Option<NodeId>) -> Target {
+    fn target(&self, class: Option<&Class>, avoid: Avoid) -> Target {
         let topology = self.shared.topology.load();
-        let split = self.config.routing.split && self.renames && avoid.is_none();
+        let split = self.config.routing.split && self.renames;
         let pools = &self.shared.pools;
         let wanted = &self.settings.wanted;
         // A session that asks for a server holds none.
@@ -96,19 +96,33 @@ impl Session {
         let turn = Turn {
             last_write,
             reads_on_primary: split && set::force_primary(|name| wanted.get(name)),
+            avoid,
             ..Turn::default()
         };
         route(class, &turn, &topology, split, |node| pools.node(node).load(), self.worker.turns.load(Relaxed))
     }
 
-    /// Waits for another topology, or a little.
-    async fn hold(&mut self, asked: Instant, reason: String) -> Result<(), Refused> {
-        let limit = self.config.pool.wait_timeout;
-        let Some(left) = limit.checked_sub(asked.elapsed()) else {
-            let error = PgError::error(sqlstate::CANNOT_CONNECT_NOW, format!("no primary is available: {reason}"))
-                .with_hint(format!("Waited pool.wait_timeout ({limit:?}). SHOW NODES on the console tells more."));
-            return Err(Refused::Error(error));
+    /// Waits for another topology, or a little. `held`: the place among the held, taken the first time.
+    async fn hold(&mut self, held: &mut Option<HeldPlace>, asked: Instant, reason: String) -> Result<(), Refused> {
+        let limits = &self.config.failover;
+        let refusal = |hint: String| {
+            let error = PgError::error(sqlstate::CANNOT_CONNECT_NOW, format!("no primary is available: {reason}"));
+            Refused::Error(error.with_hint(format!("{hint} SHOW NODES on the console tells more.")))
         };
+        if held.is_none() {
+            let bytes = self.inbox.end - self.inbox.start;
+            *held = self.shared.held.admit(bytes, limits.max_held, limits.max_held_bytes);
+            if held.is_none() {
+                let hint = "So many clients wait for one already (failover.max_held, failover.max_held_bytes).";
+                return Err(refusal(hint.to_owned()));
+            }
+        }
+        let limit = limits.hold_timeout;
+        let Some(left) = limit.checked_sub(asked.elapsed()) else {
+            return Err(refusal(format!("Waited failover.hold_timeout ({limit:?}).")));
+        };
+        // Whoever could not be reached may be back by then.
+        self.avoid = Avoid::NOBODY;
         let mut watcher = self.shared.topology.watch();
         let retry = tokio::time::sleep(RETRY.min(left));
         let changed = async {
@@ -175,6 +189,7 @@ impl Session {
         cell.wait_time_us.add(waited.as_micros() as u64);
         self.transaction_at = now;
         self.request_at = now;
+        self.avoid = Avoid::NOBODY;
         checkout.lent_to(self.entry.id, self.shared.now_us());
         self.entry.server_id.store(checkout.entry.id, Relaxed);
         self.entry.set_state(ClientState::Active);

@@ -19,7 +19,7 @@ use crate::credential::{Credential, Verifier};
 use crate::net::Stream;
 use crate::net::buffer::Buffer;
 use crate::pool::PoolKey;
-use crate::route::TxStatus;
+use crate::route::{Avoid, TxStatus};
 use crate::server::cancel::cancel;
 use crate::server::connect::ConnectError;
 use crate::server::params::Settings;
@@ -196,6 +196,7 @@ impl Ready {
             dirty: false,
             wrote: false,
             last_write: None,
+            avoid: Avoid::NOBODY,
             renames,
             request_open: false,
             flushed: false,

@@ -41,7 +41,7 @@ use crate::config::Config;
 use crate::net::Stream;
 use crate::net::buffer::{Buffer, Buffers};
 use crate::pool::{Pool, PoolKey};
-use crate::route::TxStatus;
+use crate::route::{Avoid, TxStatus};
 use crate::server::Server;
 use crate::shared::Shared;
 use crate::sql::{Cache, Class};
@@ -91,6 +91,8 @@ pub struct Session {
     wrote: bool,
     /// When a transaction that may have written was last answered.
     last_write: Option<Instant>,
+    /// Nodes that the request at the front must not go to again.
+    avoid: Avoid,
     /// Statement names are translated (all pool modes but `session`).
     renames: bool,
     /// Parts of an extended request were sent, its Sync was not.

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pgherd::cluster::{Health, Node, NodeId, Role, Status, Topology};
-use pgherd::route::{Target, Turn, TxStatus, route};
+use pgherd::route::{Avoid, Target, Turn, TxStatus, route};
 use pgherd::sql::catalog::BuiltIn;
 use pgherd::sql::{Class, classify};
 
@@ -109,12 +109,18 @@ impl World {
                     pinned: words.contains("pinned"),
                     reads_on_primary: words.contains("reads-on-primary"),
                     last_write: value(words, "wrote").map(|second| self.at(second)),
+                    avoid: list(words, "avoid").fold(Avoid::NOBODY, |avoid, name| avoid.and(node(name))),
                 };
             }
             "split" => self.split = words == "on",
             other => panic!("{other}?"),
         }
     }
+}
+
+/// `key=name,name`
+fn list<'a>(words: &'a str, key: &str) -> impl Iterator<Item = &'a str> {
+    value(words, key).unwrap_or_default().split(',').filter(|name| !name.is_empty())
 }
 
 /// `key=name:value,name:value`

@@ -19,7 +19,8 @@ async fn nodes_that_die_are_passed_over_or_waited_for() {
     for node in cluster.nodes().into_iter().rev() {
         node.stop(StopMode::Immediate).unwrap();
     }
-    let settings = "workers = 2\n[pool]\nwait_timeout = '2s'\n[monitor]\ninterval = '200ms'\n[auth]\nlookup = false\n";
+    let settings =
+        "workers = 2\n[failover]\nhold_timeout = '2s'\n[monitor]\ninterval = '200ms'\n[auth]\nlookup = false\n";
     let config = role.config().replace("[auth]\n", "");
     let proxy = Proxy::start_until(&cluster, &format!("{settings}{config}"), Ready::Listens);
     starts_with_all_nodes_down(&cluster, &proxy, &role).await;
@@ -42,7 +43,7 @@ async fn starts_with_all_nodes_down(cluster: &Cluster, proxy: &Proxy<'_>, role: 
     let refused = role.raw_with(proxy.port(), &[]).await.err().unwrap();
     assert_eq!((&*refused.severity, &*refused.sqlstate), ("FATAL", "57P03"), "{refused:?}");
     assert!(refused.message.contains("primary"), "{refused:?}");
-    assert!(refused.hint.as_ref().unwrap().contains("pool.wait_timeout"), "{refused:?}");
+    assert!(refused.hint.as_ref().unwrap().contains("failover.hold_timeout"), "{refused:?}");
     assert!(started.elapsed() > Duration::from_millis(1900), "{:?}", started.elapsed());
     // The console is there all the time.
     let nodes = console(proxy.port()).await.query("SHOW NODES").await;
