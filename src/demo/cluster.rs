@@ -1,7 +1,7 @@
 //! A real cluster of three on this machine: pg1 is the primary, pg2 streams from pg1, pg3 streams from pg2.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::Error;
 use super::guard::Guard;
@@ -15,6 +15,8 @@ pub struct Cluster {
     pub pg1: Node,
     pub pg2: Node,
     pub pg3: Node,
+    /// Those of [`Cluster::add_standby`].
+    added: Mutex<Vec<Arc<Node>>>,
     site: Arc<Site>,
     options: Options,
 }
@@ -49,7 +51,8 @@ impl Cluster {
     pub fn start_on(site: Site, options: Options, mut progress: impl FnMut(&str)) -> Result<Self, Error> {
         let site = Arc::new(site);
         let new = |name| Node::new(&site, name);
-        let cluster = Self { pg1: new("pg1"), pg2: new("pg2"), pg3: new("pg3"), site: Arc::clone(&site), options };
+        let (pg1, pg2, pg3) = (new("pg1"), new("pg2"), new("pg3"));
+        let cluster = Self { pg1, pg2, pg3, added: Mutex::default(), site: Arc::clone(&site), options };
         progress("pg1: initdb");
         cluster.init_primary()?;
         progress(&format!("pg1: primary, runs on port {}; making roles and the database app", cluster.pg1.port()));
@@ -75,6 +78,14 @@ impl Cluster {
 
     pub fn nodes(&self) -> [&Node; 3] {
         [&self.pg1, &self.pg2, &self.pg3]
+    }
+
+    /// A further standby that streams from `upstream`; it is none of [`Cluster::nodes`] and not in the proxy's configuration.
+    pub fn add_standby(&self, name: &'static str, upstream: &Node) -> Result<Arc<Node>, Error> {
+        let standby = Arc::new(Node::new(&self.site, name));
+        self.added.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&standby));
+        self.make_standby(&standby, upstream)?;
+        Ok(standby)
     }
 
     pub fn passwords(&self) -> &Passwords {
@@ -179,9 +190,11 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.nodes().into_iter().for_each(Node::thaw);
+        let added = std::mem::take(self.added.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let all = || self.nodes().into_iter().chain(added.iter().map(Arc::as_ref));
+        all().for_each(Node::thaw);
         self.site.guard.end();
-        self.nodes().into_iter().for_each(Node::reap);
+        all().for_each(Node::reap);
     }
 }
 

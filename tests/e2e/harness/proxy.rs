@@ -100,7 +100,7 @@ impl Drop for Proxy<'_> {
     }
 }
 
-fn merged(base: &str, more: &str) -> String {
+pub fn merged(base: &str, more: &str) -> String {
     let mut config: toml::Table = base.parse().unwrap();
     let more: toml::Table = more.parse().unwrap_or_else(|error| panic!("the test's configuration: {error}"));
     merge(&mut config, more);
