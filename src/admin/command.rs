@@ -1,14 +1,19 @@
 //! What the console understands: text → [`Command`].
 //!
-//! Two kinds of text arrive: an operator's `SHOW …`, and what drivers say on their own (`BEGIN`, `SET …`, `SELECT 1`,
-//! `SHOW transaction_isolation`). The second kind gets an answer that keeps the driver going and changes nothing.
+//! Three kinds of text arrive: an operator's `SHOW …`; what he wants done (`operation`); and what drivers say on their own
+//! (`BEGIN`, `SET …`, `SELECT 1`, `SHOW transaction_isolation`), which gets an answer that keeps the driver going and
+//! changes nothing.
 
 use super::lexer::{Token, statements};
+use super::operation::{self, Operation};
 use crate::wire::error::{PgError, sqlstate};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Show(Show),
+    /// `SHOW EVENTS n`: the last so many.
+    ShowEvents(usize),
+    Operation(Operation),
     /// One row with one column of this name.
     Constant(String, Constant),
     Begin,
@@ -21,6 +26,8 @@ pub enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
     Nodes,
+    Cluster,
+    Events,
     Pools,
     Clients,
     Servers,
@@ -61,9 +68,11 @@ pub enum Constant {
 pub fn parse(text: &str) -> Result<Vec<Command>, PgError> {
     let statements = statements(text)?;
     let commands = statements.iter().map(|tokens| parse_one(tokens)).collect::<Result<Vec<_>, _>>()?;
-    if commands.len() > 1 && commands.iter().any(|command| matches!(command, Command::Show(_))) {
+    let is_ours =
+        |command: &Command| matches!(command, Command::Show(_) | Command::ShowEvents(_) | Command::Operation(_));
+    if commands.len() > 1 && commands.iter().any(is_ours) {
         return Err(PgError::error(sqlstate::SYNTAX_ERROR, "the console takes one command at a time")
-            .with_hint("Send each SHOW in a query of its own."));
+            .with_hint("Send each command in a query of its own."));
     }
     Ok(commands)
 }
@@ -71,8 +80,10 @@ pub fn parse(text: &str) -> Result<Vec<Command>, PgError> {
 // === impl Show ===
 
 impl Show {
-    pub const ALL: [Show; 17] = [
+    pub const ALL: [Show; 19] = [
         Show::Nodes,
+        Show::Cluster,
+        Show::Events,
         Show::Pools,
         Show::Clients,
         Show::Servers,
@@ -94,6 +105,8 @@ impl Show {
     pub fn name(self) -> &'static str {
         match self {
             Show::Nodes => "NODES",
+            Show::Cluster => "CLUSTER",
+            Show::Events => "EVENTS",
             Show::Pools => "POOLS",
             Show::Clients => "CLIENTS",
             Show::Servers => "SERVERS",
@@ -116,7 +129,9 @@ impl Show {
     /// One line for `SHOW HELP`.
     pub fn help(self) -> &'static str {
         match self {
-            Show::Nodes => "the cluster: role, state, upstream, WAL positions and lag of each node",
+            Show::Nodes => "role, state, upstream, WAL positions and lag of each node, and what to do about it",
+            Show::Cluster => "the failover: its state, what it waits for, what you can do",
+            Show::Events => "what the monitor said last; SHOW EVENTS n: the last n lines",
             Show::Pools => "servers and waiting clients per database, user and node",
             Show::Clients => "each connection from an application, and why it keeps its server",
             Show::Servers => "each connection to a node, and which client has it",
@@ -150,6 +165,7 @@ fn parse_one(tokens: &[Token]) -> Result<Command, PgError> {
     };
     match verb.as_str() {
         "show" => show(tokens, rest),
+        verb if let Some(operation) = operation::parse(verb, rest) => operation.map(Command::Operation),
         "help" if rest.is_empty() => Ok(Command::Show(Show::Help)),
         "select" => select(tokens, rest),
         "set" => set(rest),
@@ -173,6 +189,10 @@ fn show(tokens: &[Token], rest: &[Token]) -> Result<Command, PgError> {
                 Some(value) => Ok(Command::Constant(word.clone(), value)),
                 None => Err(unknown(tokens)),
             },
+        },
+        [events, Token::Word(count)] if events.is_word("events") => match count.parse() {
+            Ok(count) => Ok(Command::ShowEvents(count)),
+            Err(_) => Err(unknown(tokens)),
         },
         [a, b] if a.is_word("time") && b.is_word("zone") => constant("TimeZone", "UTC"),
         [a, b, c] if a.is_word("transaction") && b.is_word("isolation") && c.is_word("level") => {
@@ -313,8 +333,9 @@ fn set(rest: &[Token]) -> Result<Command, PgError> {
 fn unknown(tokens: &[Token]) -> PgError {
     let text = tokens.iter().take(8).map(Token::written).collect::<Vec<_>>().join(" ");
     let known = Show::ALL.map(Show::name).join(", ");
+    let operations = operation::USAGE.map(|(usage, _)| usage).join("; ");
     PgError::error(sqlstate::SYNTAX_ERROR, format!("unknown command: {text}"))
-        .with_hint(format!("Known commands: SHOW {known}."))
+        .with_hint(format!("Known commands: SHOW {known}; {operations}."))
 }
 
 #[cfg(test)]
@@ -351,6 +372,22 @@ mod tests {
         }
         let hint = parse("SHOW NOTHING").unwrap_err().hint.unwrap();
         assert!(Show::ALL.iter().all(|show| hint.contains(show.name())), "{hint}");
+    }
+
+    #[test]
+    fn the_last_events_are_counted() {
+        assert_eq!(one("show events 20"), Command::ShowEvents(20));
+        for text in ["SHOW EVENTS all", "SHOW EVENTS -1", "SHOW EVENTS 1 2", "SHOW EVENTS 99999999999999999999"] {
+            assert_eq!(parse(text).unwrap_err().sqlstate, "42601", "{text}");
+        }
+    }
+
+    #[test]
+    fn an_operation_stands_alone() {
+        assert_eq!(one("pause failover"), Command::Operation(Operation::PauseFailover));
+        for text in ["PAUSE FAILOVER; SHOW NODES", "PAUSE", "RESUME app", "BEGIN; RESUME FAILOVER"] {
+            assert_eq!(parse(text).unwrap_err().sqlstate, "42601", "{text}");
+        }
     }
 
     #[test]

@@ -20,7 +20,8 @@ use tokio_util::codec::{Decoder, Framed};
 
 use super::command::Command;
 use super::handler::{Console, wire_error};
-use super::{Dialect, Source, frame, source};
+use super::{Dialect, Source, frame, source_with_events};
+use crate::orders::Orders;
 use crate::shared::Shared;
 use crate::version;
 use crate::wire::error::{PgError, sqlstate};
@@ -68,14 +69,15 @@ pub async fn serve_as(
     dialect: Dialect,
     shared: Arc<Shared>,
 ) -> io::Result<()> {
-    let served = serve_from(stream, peer, user, dialect, source(Arc::clone(&shared))).await;
+    let (source, orders) = (source_with_events(Arc::clone(&shared)), Arc::clone(&shared.orders));
+    let served = serve_from(stream, peer, user, dialect, source, orders).await;
     if served.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
         shared.counters.protocol_violations.add(1);
     }
     served
 }
 
-/// As [`serve_as`], with the data from elsewhere.
+/// As [`serve_as`], with the data from elsewhere, and orders to whom it may concern.
 ///
 /// # Errors
 /// As [`serve`].
@@ -85,11 +87,12 @@ pub async fn serve_from(
     user: String,
     dialect: Dialect,
     source: Source,
+    orders: Arc<Orders>,
 ) -> io::Result<()> {
     let mut connection = Framed::new(stream, PgWireMessageServerCodec::new(DefaultClient::new(peer, false)));
     connection.set_state(PgWireConnectionState::ReadyForQuery);
     let session = Session {
-        console: Arc::new(Console { user, dialect, source }),
+        console: Arc::new(Console { user, dialect, source, orders }),
         nothing: Arc::new(NoopHandler),
         input: BytesMut::new(),
         names: BTreeSet::new(),

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
@@ -17,8 +18,10 @@ use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::data::DataRow;
 
 use super::command::{self, Command, Constant, Show};
+use super::operation::Operation;
 use super::table::{Column, Table, Type, Value};
 use super::{Dialect, Source, show};
+use crate::orders::Orders;
 use crate::version;
 use crate::wire::error::{PgError, sqlstate};
 
@@ -27,7 +30,11 @@ pub struct Console {
     pub user: String,
     pub dialect: Dialect,
     pub source: Source,
+    pub orders: Arc<Orders>,
 }
+
+/// What the monitor may take for an order beside waiting for transactions and for the operator's own commands.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Parser;
 
@@ -43,11 +50,21 @@ pub fn wire_error(error: PgError) -> PgWireError {
 // === impl Console ===
 
 impl Console {
-    fn respond(&self, command: &Command, format: &Format) -> PgWireResult<Response> {
+    async fn respond<C>(&self, client: &mut C, command: &Command, format: &Format) -> PgWireResult<Response>
+    where
+        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
         Ok(match command {
             Command::Show(show) => {
                 let table = show::table(*show, self.dialect, &(self.source)());
                 query_response(table, "SHOW", format)?
+            }
+            Command::ShowEvents(count) => query_response(show::events(*count, &(self.source)()), "SHOW", format)?,
+            Command::Operation(operation) => {
+                let done = self.operate(operation).await.map_err(wire_error)?;
+                notice(client, done).await?;
+                Response::Execution(Tag::new(operation.tag()))
             }
             Command::Constant(name, constant) => {
                 let (value, kind) = self.constant(constant);
@@ -58,6 +75,23 @@ impl Console {
             Command::End(tag) => Response::TransactionEnd(Tag::new(tag)),
             Command::Ignored(tag) => Response::Execution(Tag::new(tag)),
         })
+    }
+
+    /// What was done. Whoever stops waiting for it does not undo it.
+    async fn operate(&self, operation: &Operation) -> Result<String, PgError> {
+        let snapshot = (self.source)();
+        let order = operation.order(&snapshot.topology)?;
+        tracing::info!("{} by {}: {order:?}", operation.tag(), self.user);
+        let failover = &snapshot.config.failover;
+        let limit = PATIENCE + failover.drain + 2 * failover.hooks.timeout;
+        match tokio::time::timeout(limit, self.orders.give(order)).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(reason)) => Err(operation.refusal(&reason)),
+            Err(_) => Err(operation.refusal(&format!(
+                "the monitor has not said within {limit:?} what became of it\n\
+                 It may still be done: SHOW CLUSTER and SHOW EVENTS tell."
+            ))),
+        }
     }
 
     fn constant(&self, constant: &Constant) -> (Value, Type) {
@@ -89,11 +123,14 @@ impl SimpleQueryHandler for Console {
         }
         // As PgBouncer does; the extended protocol gets rows instead.
         if commands == [Command::Show(Show::Help)] {
-            let notice = ErrorInfo::new("NOTICE".to_owned(), "00000".to_owned(), show::help_text());
-            client.feed(PgWireBackendMessage::NoticeResponse(notice.into())).await?;
+            notice(client, show::help_text()).await?;
             return Ok(vec![Response::Execution(Tag::new("SHOW"))]);
         }
-        commands.iter().map(|command| self.respond(command, &Format::UnifiedText)).collect()
+        let mut responses = Vec::with_capacity(commands.len());
+        for command in &commands {
+            responses.push(self.respond(client, command, &Format::UnifiedText).await?);
+        }
+        Ok(responses)
     }
 }
 
@@ -106,7 +143,7 @@ impl ExtendedQueryHandler for Console {
         Arc::new(Parser)
     }
 
-    async fn do_query<C>(&self, _client: &mut C, portal: &Portal<Command>, _max_rows: usize) -> PgWireResult<Response>
+    async fn do_query<C>(&self, client: &mut C, portal: &Portal<Command>, _max_rows: usize) -> PgWireResult<Response>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::PortalStore: PortalStore<Statement = Command>,
@@ -115,7 +152,7 @@ impl ExtendedQueryHandler for Console {
     {
         let command = &portal.statement.statement;
         check_formats(&portal.result_column_format, columns(command).len())?;
-        self.respond(command, &portal.result_column_format)
+        self.respond(client, command, &portal.result_column_format).await
     }
 }
 
@@ -153,7 +190,8 @@ impl QueryParser for Parser {
 /// Names and types of what `command` returns; none if it returns no rows.
 fn columns(command: &Command) -> Vec<(String, Type)> {
     match command {
-        Command::Show(show) => show::columns(*show).iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect(),
+        Command::Show(show) => named(show::columns(*show)),
+        Command::ShowEvents(_) => named(show::columns(Show::Events)),
         Command::Constant(name, constant) => {
             let kind = match constant {
                 Constant::Integer(_) => Type::Int4,
@@ -162,8 +200,21 @@ fn columns(command: &Command) -> Vec<(String, Type)> {
             };
             vec![(name.clone(), kind)]
         }
-        Command::Begin | Command::End(_) | Command::Ignored(_) => Vec::new(),
+        Command::Operation(_) | Command::Begin | Command::End(_) | Command::Ignored(_) => Vec::new(),
     }
+}
+
+fn named(columns: &[Column]) -> Vec<(String, Type)> {
+    columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect()
+}
+
+async fn notice<C>(client: &mut C, text: String) -> PgWireResult<()>
+where
+    C: Sink<PgWireBackendMessage> + Unpin + Send,
+    PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+{
+    let notice = ErrorInfo::new("NOTICE".to_owned(), "00000".to_owned(), text);
+    Ok(client.feed(PgWireBackendMessage::NoticeResponse(notice.into())).await?)
 }
 
 /// pgwire indexes a list of formats by column without looking at its length.

@@ -1,7 +1,7 @@
 //! What an operator sees: the console on the client port, and metrics over HTTP.
 //!
 //! Everything is made from a [`Snapshot`], purely: [`command`] reads the text, [`show`] makes the tables, [`metrics`] the
-//! exposition; [`console`] and [`http`] carry them.
+//! exposition; [`console`] and [`http`] carry them. What changes the cluster is an [`operation`], for the monitor to do.
 
 pub mod command;
 pub mod console;
@@ -11,6 +11,7 @@ mod histograms;
 pub mod http;
 mod lexer;
 pub mod metrics;
+pub mod operation;
 mod samples;
 pub mod show;
 pub mod snapshot;
@@ -75,4 +76,9 @@ impl Dialect {
 
 fn source(shared: Arc<Shared>) -> Source {
     Arc::new(move || Snapshot::take(&shared))
+}
+
+/// The journal, too: too much for each scrape.
+fn source_with_events(shared: Arc<Shared>) -> Source {
+    Arc::new(move || Snapshot::take_with_events(&shared))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::snapshot::{Counted, Snapshot};
+use crate::cluster::status::State;
 use crate::cluster::{Health, Node};
 use crate::pool::{PoolKey, PoolSnapshot};
 use crate::version;
@@ -34,6 +35,7 @@ pub struct Sample {
 pub fn samples(snapshot: &Snapshot) -> Vec<Sample> {
     let mut out = Samples(Vec::new());
     process(snapshot, &mut out);
+    failover(snapshot, &mut out);
     clients(snapshot, &mut out);
     snapshot.topology.nodes.iter().for_each(|seen| node(snapshot, seen, &mut out));
     snapshot.pools.iter().for_each(|seen| pool(snapshot, seen, &mut out));
@@ -80,6 +82,39 @@ fn process(snapshot: &Snapshot, out: &mut Samples) {
     let known = f64::from(u8::from(topology.primary.is_some()));
     out.gauge("pgherd_primary_known", "1 if a primary is known and gets writes.", vec![], known);
     out.gauge("pgherd_read_nodes", "Standbys fit for reads.", vec![], topology.standbys.len() as f64);
+}
+
+fn failover(snapshot: &Snapshot, out: &mut Samples) {
+    let status = &snapshot.topology.status;
+    for state in State::ALL {
+        let is_it = f64::from(u8::from(state == status.state));
+        let labels = vec![("state", state.as_str().to_owned())];
+        out.gauge("pgherd_cluster_state", "1 for the state the primary is in, 0 for the others.", labels, is_it);
+    }
+    out.count("pgherd_failovers_total", "Failovers made by this process.", vec![], status.failovers);
+    out.count("pgherd_switchovers_total", "Switchovers made by this process.", vec![], status.switchovers);
+    let paused = f64::from(u8::from(status.is_paused));
+    out.gauge("pgherd_failover_paused", "1 if automatic failovers are paused.", vec![], paused);
+    let detached = status.detached.len() as f64;
+    out.gauge("pgherd_nodes_detached", "Nodes taken out by the operator.", vec![], detached);
+    let mut known = |name, help, value: Option<f64>| {
+        if let Some(value) = value {
+            out.gauge(name, help, vec![], value);
+        }
+    };
+    let (opened, quorum) = (status.opened.as_ref(), status.quorum.as_ref());
+    let took = opened.map(|opened| opened.took_ms as f64 / 1e3);
+    known("pgherd_failover_last_seconds", "What the last failover or switchover took, to the first write.", took);
+    let lost = opened.map(|opened| opened.lost_bytes as f64);
+    known(
+        "pgherd_failover_lost_bytes",
+        "WAL the last one lost: told of by the old primary, never had by the new.",
+        lost,
+    );
+    let needed = quorum.map(|quorum| quorum.needed as f64);
+    known("pgherd_quorum_needed", "Standbys that must have a write before it is acknowledged.", needed);
+    let members = quorum.map(|quorum| quorum.names.len() as f64);
+    known("pgherd_quorum_members", "Standbys that may be among them (synchronous_standby_names).", members);
 }
 
 fn clients(snapshot: &Snapshot, out: &mut Samples) {

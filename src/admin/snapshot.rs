@@ -1,10 +1,11 @@
 //! Everything the console and the metrics show, read at one moment; what is made of it is pure.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::client::registry::ClientEntry;
+use crate::cluster::journal::Line;
 use crate::cluster::{Node, NodeId, Topology};
 use crate::config::Config;
 use crate::pool::{PoolKey, PoolSnapshot};
@@ -19,6 +20,8 @@ pub struct Snapshot {
     pub uptime: Duration,
     pub config: Arc<Config>,
     pub topology: Arc<Topology>,
+    /// What the monitor said last, the oldest first; empty where nobody asks for it.
+    pub events: Vec<Line>,
     /// In the order of the keys.
     pub pools: Vec<PoolSnapshot>,
     pub counted: Vec<Counted>,
@@ -60,6 +63,7 @@ impl Snapshot {
             uptime: shared.started.elapsed(),
             config: shared.config.latest(),
             topology: shared.topology.latest(),
+            events: Vec::new(),
             pools: shared.pools.snapshot(),
             counted,
             servers: shared.pools.servers(),
@@ -68,6 +72,13 @@ impl Snapshot {
             process,
             resident_bytes: resident_bytes(),
         }
+    }
+
+    pub fn take_with_events(shared: &Shared) -> Self {
+        let journal = shared.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = journal.lines().cloned().collect();
+        drop(journal);
+        Self { events, ..Self::take(shared) }
     }
 
     /// When the `*_us` mark of a registry was set.

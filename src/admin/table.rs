@@ -177,11 +177,24 @@ impl From<SystemTime> for Value {
 }
 
 fn timestamp(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-    let (day, second) = (seconds / 86_400, seconds % 86_400);
+    let (day, second, _) = moment(time);
+    format!("{day} {second} UTC")
+}
+
+/// `2026-11-20 13:04:59.250 UTC`: where a second is long.
+pub fn timestamp_ms(time: SystemTime) -> String {
+    let (day, second, millisecond) = moment(time);
+    format!("{day} {second}.{millisecond:03} UTC")
+}
+
+/// `2026-11-20`, `13:04:59`, and the milliseconds.
+fn moment(time: SystemTime) -> (String, String, u32) {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let (day, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, date) = civil(day);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{date:02} {hour:02}:{minute:02}:{second:02} UTC")
+    let (day, time) = (format!("{year:04}-{month:02}-{date:02}"), format!("{hour:02}:{minute:02}:{second:02}"));
+    (day, time, since.subsec_millis())
 }
 
 /// Year, month and day of the Gregorian calendar, from days since 1970-01-01. Counts in years that begin in March, so that
@@ -231,5 +244,7 @@ mod tests {
         assert_eq!(at(951_782_400), "2000-02-29 00:00:00 UTC");
         assert_eq!(at(1_795_000_000), "2026-11-18 11:06:40 UTC");
         assert_eq!(at(4_107_542_400), "2100-03-01 00:00:00 UTC");
+        let precise = timestamp_ms(UNIX_EPOCH + Duration::from_millis(1_795_000_000_042));
+        assert_eq!(precise, "2026-11-18 11:06:40.042 UTC");
     }
 }

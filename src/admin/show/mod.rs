@@ -3,6 +3,8 @@
 //! Where PgBouncer (1.24) has the command, its columns come first, in its order and with its types, so that dashboards and
 //! exporters made for it work; ours follow after a comment.
 
+mod advice;
+mod cluster;
 mod connections;
 mod inventory;
 mod nodes;
@@ -20,6 +22,8 @@ pub fn table(show: Show, dialect: Dialect, snapshot: &Snapshot) -> Table {
     let mut table = Table::new(columns(show));
     table.rows = match show {
         Show::Nodes => nodes::nodes(snapshot),
+        Show::Cluster => cluster::cluster(snapshot),
+        Show::Events => cluster::events(snapshot, cluster::EVENTS_SHOWN),
         Show::PoolNodes => nodes::pool_nodes(snapshot),
         Show::Pools => pools::pools(dialect, snapshot),
         Show::Clients => connections::clients(snapshot),
@@ -40,10 +44,19 @@ pub fn table(show: Show, dialect: Dialect, snapshot: &Snapshot) -> Table {
     table
 }
 
+/// The last `count` events, the oldest of them first.
+pub fn events(count: usize, snapshot: &Snapshot) -> Table {
+    let mut table = Table::new(columns(Show::Events));
+    table.rows = cluster::events(snapshot, count);
+    table
+}
+
 /// The columns of what `show` answers: the same at any time.
 pub fn columns(show: Show) -> &'static [Column] {
     match show {
         Show::Nodes => nodes::NODES,
+        Show::Cluster => cluster::CLUSTER,
+        Show::Events => cluster::EVENTS,
         Show::PoolNodes => nodes::POOL_NODES,
         Show::Pools => pools::POOLS,
         Show::Clients => connections::CLIENTS,

@@ -1,5 +1,6 @@
 //! `SHOW NODES` and PgPool-II's `SHOW POOL_NODES`.
 
+use super::advice;
 use crate::admin::snapshot::Snapshot;
 use crate::admin::table::Type::{Int4, Int8, Text};
 use crate::admin::table::{Column, Value, row};
@@ -25,6 +26,7 @@ pub const NODES: &[Column] = &[
     ("round_trip_us", Int8),
     ("last_probe", Int4),
     ("epoch", Int8),
+    ("advice", Text),
 ];
 
 /// As PgPool-II 4.x names them; all text there, too.
@@ -57,7 +59,7 @@ fn node_row(snapshot: &Snapshot, node: &Node) -> Vec<Value> {
         node.host.as_str(),
         node.port,
         node.role.as_str(),
-        node.health.as_str(),
+        advice::state(&snapshot.topology, node),
         node.health.reason().or(node.warning.as_deref()),
         node.upstream.map(|upstream| snapshot.node_name(upstream)),
         seen.map(|seen| seen.timeline),
@@ -72,6 +74,7 @@ fn node_row(snapshot: &Snapshot, node: &Node) -> Vec<Value> {
         seen.map(|seen| seen.round_trip_us),
         seen.map(|seen| snapshot.now.saturating_duration_since(seen.at).as_secs()),
         snapshot.topology.epoch,
+        advice::of(&snapshot.topology, node),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! `SHOW CONFIG`, `STATE`, `VERSION`, `HELP`.
 
 use crate::admin::command::Show;
+use crate::admin::operation::USAGE;
 use crate::admin::snapshot::Snapshot;
 use crate::admin::table::Type::Text;
 use crate::admin::table::{Column, Value, row};
@@ -36,10 +37,13 @@ pub fn version() -> Vec<Vec<Value>> {
 }
 
 pub fn help() -> Vec<Vec<Value>> {
-    Show::ALL.into_iter().map(|show| row![format!("SHOW {}", show.name()), show.help()]).collect()
+    let shown = Show::ALL.into_iter().map(|show| row![format!("SHOW {}", show.name()), show.help()]);
+    shown.chain(USAGE.map(|(usage, what)| row![usage, what])).collect()
 }
 
 pub fn help_text() -> String {
-    let line = |show: Show| format!("\n\tSHOW {:<15} {}", show.name(), show.help());
-    std::iter::once("Console usage".to_owned()).chain(Show::ALL.map(line)).collect()
+    let line = |command: &str, what: &str| format!("\n\t{command:<25} {what}");
+    let shown = Show::ALL.map(|show| line(&format!("SHOW {}", show.name()), show.help()));
+    let operations = USAGE.map(|(usage, what)| line(usage, what));
+    std::iter::once("Console usage".to_owned()).chain(shown).chain(operations).collect()
 }

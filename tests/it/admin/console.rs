@@ -7,6 +7,8 @@ use std::sync::Arc;
 use futures_util::{StreamExt, pin_mut};
 use pgherd::admin::command::Show;
 use pgherd::admin::{Dialect, console, parameters};
+use pgherd::cluster::{NodeId, Order};
+use pgherd::orders::{Orders, Request};
 use pgherd::wire::frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -102,6 +104,67 @@ async fn help_is_a_notice_as_in_pgbouncer() {
 }
 
 #[tokio::test]
+async fn an_order_is_given_and_its_answer_told() {
+    let orders = Arc::new(Orders::default());
+    let mut inbox = orders.take_inbox().unwrap();
+    let monitor = tokio::spawn(async move {
+        let mut taken = Vec::new();
+        while let Some(Request { order, answer }) = inbox.recv().await {
+            let said = match order {
+                Order::Failover { force: false, .. } => Err("the primary lives".to_owned()),
+                Order::Detach(_) => Err("no\nbecause".to_owned()),
+                _ => Ok(format!("done: {order:?}")),
+            };
+            answer.send(said).unwrap();
+            taken.push(order);
+        }
+        taken
+    });
+    let (client, mut notices, console) = connect_with(Arc::clone(&orders)).await;
+    client.simple_query("SWITCHOVER TO PG2").await.unwrap();
+    assert_eq!(notices.recv().await.unwrap(), "done: Switchover { to: Some(NodeId(1)) }");
+    // The extended protocol, too; parsing and describing give no order.
+    let statement = client.prepare("PAUSE FAILOVER").await.unwrap();
+    client.execute(&statement, &[]).await.unwrap();
+    assert_eq!(notices.recv().await.unwrap(), "done: Pause");
+
+    let cases = [
+        ("FAILOVER TO pg2", "55000", "the primary lives", "FAILOVER TO pg2 FORCE"),
+        ("DETACH pg2", "55000", "no", "because"),
+        ("ATTACH pg9", "22023", "there is no node pg9", "Nodes: pg1, pg2, pg3."),
+        ("PAUSE", "42601", "not understood: PAUSE", "PAUSE FAILOVER"),
+        ("RESUME FAILOVER; SHOW NODES", "42601", "one command at a time", "query of its own"),
+    ];
+    for (text, state, message, hint) in cases {
+        let error = client.simple_query(text).await.unwrap_err();
+        let error = error.as_db_error().unwrap();
+        assert_eq!((error.severity(), error.code().code()), ("ERROR", state), "{text}");
+        assert!(error.message().contains(message) && error.hint().unwrap().contains(hint), "{text}: {error:?}");
+    }
+    drop(client);
+    console.await.unwrap().unwrap();
+    drop(orders);
+    let to = NodeId(1);
+    let expected =
+        [Order::Switchover { to: Some(to) }, Order::Pause, Order::Failover { to, force: false }, Order::Detach(to)];
+    assert_eq!(monitor.await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn who_leaves_does_not_take_his_order_back() {
+    let orders = Arc::new(Orders::default());
+    let mut inbox = orders.take_inbox().unwrap();
+    let (mut stream, _console) = logged_in_with(Dialect::Pgherd, orders).await;
+    greet(&mut stream).await;
+    stream.write_all(b"Q\0\0\0\x0fSWITCHOVER\0").await.unwrap();
+    let request = inbox.recv().await.unwrap();
+    drop(stream);
+    assert_eq!(request.order, Order::Switchover { to: None });
+    // Whether anybody still listens is all the same.
+    let _ = request.answer.send(Ok("done".to_owned()));
+}
+
+#[tokio::test]
 async fn what_breaks_the_protocol_is_told_so_and_closed() {
     let oversized = (64u32 * 1024).to_be_bytes();
     let bad: [(&str, Vec<u8>); 5] = [
@@ -187,8 +250,31 @@ async fn connect(dialect: Dialect) -> Client {
     client
 }
 
+/// The client, the notices it gets, and the console's end.
+async fn connect_with(
+    orders: Arc<Orders>,
+) -> (Client, tokio::sync::mpsc::UnboundedReceiver<String>, JoinHandle<std::io::Result<()>>) {
+    let (stream, console) = logged_in_with(Dialect::Pgherd, orders).await;
+    let (client, mut connection) = config().connect_raw(stream, NoTls).await.unwrap();
+    let (sender, notices) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let messages = futures_util::stream::poll_fn(move |cx| connection.poll_message(cx));
+        pin_mut!(messages);
+        while let Some(Ok(message)) = messages.next().await {
+            if let AsyncMessage::Notice(notice) = message {
+                let _ = sender.send(notice.message().to_owned());
+            }
+        }
+    });
+    (client, notices, console)
+}
+
 /// A socket whose other end logs anybody in, then serves the console.
 async fn logged_in(dialect: Dialect) -> (TcpStream, JoinHandle<std::io::Result<()>>) {
+    logged_in_with(dialect, Arc::default()).await
+}
+
+async fn logged_in_with(dialect: Dialect, orders: Arc<Orders>) -> (TcpStream, JoinHandle<std::io::Result<()>>) {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (mut accepted, peer) = listener.accept().await.unwrap();
@@ -198,7 +284,7 @@ async fn logged_in(dialect: Dialect) -> (TcpStream, JoinHandle<std::io::Result<(
         let mut startup = vec![0; length as usize - 4];
         accepted.read_exact(&mut startup).await?;
         accepted.write_all(&greeting()).await?;
-        console::serve_from(accepted, peer, "operator".to_owned(), dialect, Arc::new(snapshot)).await
+        console::serve_from(accepted, peer, "operator".to_owned(), dialect, Arc::new(snapshot), orders).await
     });
     (stream, console)
 }

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 use pgherd::admin::Snapshot;
 use pgherd::admin::snapshot::Counted;
 use pgherd::client::registry::{ClientState, Clients, NewClient, Pin};
-use pgherd::cluster::{Health, Lsn, NodeId, Observation, Role, Topology};
+use pgherd::cluster::journal::Line;
+use pgherd::cluster::quorum::Quorum;
+use pgherd::cluster::status::State;
+use pgherd::cluster::{Health, Level, Lsn, NodeId, Observation, Opened, Role, Status, Topology};
 use pgherd::config::Config;
 use pgherd::pool::{PoolKey, PoolSnapshot};
 use pgherd::server::{ServerEntry, ServerState};
@@ -52,6 +55,7 @@ pub fn snapshot() -> Snapshot {
         uptime: Duration::from_secs(60),
         config: Arc::new(config),
         topology: Arc::new(topology),
+        events: events(),
         pools: vec![pool(key(0, "app"), 1, 2, 0), pool(key(1, "app"), 0, 1, 0), pool(key(1, "o\"dd\\"), 0, 0, 1)],
         counted: vec![counted(key(0, "app"), 10), counted(key(1, "app"), 100), counted(key(1, "o\"dd\\"), 1)],
         servers: vec![Arc::new(server(7, busy.id))],
@@ -76,7 +80,35 @@ fn topology(config: &Config, now: Instant) -> Topology {
     topology.nodes[1].lag_bytes = Some(0x100);
     topology.nodes[1].lag_ms = Some(250);
     topology.nodes[2].health = Health::Down("connection refused".to_owned());
+    topology.status = Status {
+        state: State::Up,
+        since: Some(now - Duration::from_millis(90_250)),
+        quorum: Quorum::parse("ANY 1 (pg2, pg3)"),
+        opened: Some(Opened {
+            node: NodeId(0),
+            timeline: 3,
+            at: now - Duration::from_secs(90),
+            xmax: Some(800),
+            lost_bytes: 0,
+            took_ms: 250,
+        }),
+        failovers: 1,
+        switchovers: 2,
+        ..Status::default()
+    };
     topology
+}
+
+fn events() -> Vec<Line> {
+    let line = |ms: u64, level, text: &str| {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_000_000_000 + ms);
+        Line { at, level, text: text.to_owned() }
+    };
+    vec![
+        line(0, Level::Warn, "pg1: the primary does not answer"),
+        line(40, Level::Info, "pg2: told to become the primary"),
+        line(250, Level::Info, "pg2 is the primary"),
+    ]
 }
 
 fn observation(at: Instant, in_recovery: bool) -> Observation {

@@ -79,6 +79,11 @@ fn metrics_are_well_formed_and_complete() {
     assert_eq!(value("pgherd_query_seconds_total", app), 2.5);
     assert_eq!(value("pgherd_node_lag_seconds", r#"node="pg2""#), 0.25);
     assert_eq!(value("pgherd_node_up", r#"node="pg3""#), 0.0);
+    assert_eq!(value("pgherd_cluster_state", r#"state="up""#), 1.0);
+    assert_eq!(value("pgherd_cluster_state", r#"state="held""#), 0.0);
+    assert_eq!((value("pgherd_failovers_total", ""), value("pgherd_switchovers_total", "")), (1.0, 2.0));
+    assert_eq!(value("pgherd_failover_last_seconds", ""), 0.25);
+    assert_eq!((value("pgherd_quorum_needed", ""), value("pgherd_quorum_members", "")), (1.0, 2.0));
     assert_eq!(value("pgherd_pool_servers", &format!(r#"{app},state="idle""#)), 1.0);
     assert_eq!(value("pgherd_clients", r#"database="shop",user="app",state="active""#), 1.0);
     assert_eq!(value("pgherd_clients_accepted_total", ""), 0.0);

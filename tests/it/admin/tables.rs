@@ -1,9 +1,14 @@
 //! Columns and rows, without any protocol.
 
+use std::sync::Arc;
+
 use pgherd::admin::Dialect;
 use pgherd::admin::command::Show;
-use pgherd::admin::show::{columns, table};
+use pgherd::admin::operation::USAGE;
+use pgherd::admin::show::{columns, events, table};
 use pgherd::admin::table::{Table, Type, Value};
+use pgherd::cluster::status::State;
+use pgherd::cluster::{Health, NodeId, Status};
 
 use super::fixture::snapshot;
 
@@ -134,6 +139,76 @@ fn nodes_show_the_chain_the_lag_and_the_reason() {
 }
 
 #[test]
+fn a_node_that_gets_no_client_says_what_to_do() {
+    let mut snapshot = snapshot();
+    let mut topology = (*snapshot.topology).clone();
+    topology.status.detached = vec![NodeId(1), NodeId(2)];
+    let mut returned = topology.nodes[0].observation.clone().unwrap();
+    (returned.timeline, returned.system_identifier) = (2, 7);
+    topology.system_identifier = Some(7);
+    topology.nodes[2].health = Health::Refused("a primary on the older timeline 2".to_owned());
+    topology.nodes[2].observation = Some(returned);
+    snapshot.topology = Arc::new(topology);
+    let table = table(Show::Nodes, Dialect::Pgherd, &snapshot);
+    assert_eq!(
+        shown(&table, &["name", "state", "advice"]),
+        [
+            "pg1 | up | -",
+            "pg2 | detached | ATTACH pg2 takes it back",
+            "pg3 | refused | stop pg3; psql -h 10.0.0.1 -p 5432 -U postgres -c CHECKPOINT; pg_rewind -R -D \"$PGDATA\" \
+             --source-server='host=10.0.0.1 port=5432 user=postgres dbname=postgres application_name=pg3'; start pg3 \
+             (or rebuild it: pg_basebackup)",
+        ]
+    );
+}
+
+#[test]
+fn the_cluster_is_one_row() {
+    check(
+        Show::Cluster,
+        &["state", "epoch", "primary", "timeline", "mode", "durability", "quorum", "paused", "detached", "since_ms"],
+        &["up | 4 | pg1 | 3 | off | async | any 1 of pg2, pg3 | false | - | 90250"],
+    );
+    check(
+        Show::Cluster,
+        &["waits_for", "advice", "last_failover", "last_ago_s", "last_took_ms", "last_lost_bytes", "failovers"],
+        &["- | - | pg1 | 90 | 250 | 0 | 1"],
+    );
+}
+
+#[test]
+fn the_cluster_says_what_it_waits_for() {
+    let mut snapshot = snapshot();
+    let mut topology = (*snapshot.topology).clone();
+    topology.primary = None;
+    topology.no_primary_because = Some("pg1 is down".to_owned());
+    topology.status = Status { state: State::Held, is_paused: true, detached: vec![NodeId(1)], ..Status::default() };
+    snapshot.topology = Arc::new(topology.clone());
+    let names = ["state", "primary", "timeline", "paused", "detached", "since_ms", "waits_for", "last_failover"];
+    let now = |snapshot: &_| shown(&table(Show::Cluster, Dialect::Pgherd, snapshot), &names);
+    assert_eq!(now(&snapshot), ["held | - | - | true | pg2 | - | pg1 is down | -"]);
+    topology.status.waits_for = Some("RESUME FAILOVER".to_owned());
+    snapshot.topology = Arc::new(topology);
+    assert_eq!(now(&snapshot), ["held | - | - | true | pg2 | - | RESUME FAILOVER | -"]);
+}
+
+#[test]
+fn events_come_oldest_first_and_the_last_are_kept() {
+    check(
+        Show::Events,
+        &["at", "level", "event"],
+        &[
+            "2026-11-18 11:06:40.000 UTC | warn | pg1: the primary does not answer",
+            "2026-11-18 11:06:40.040 UTC | info | pg2: told to become the primary",
+            "2026-11-18 11:06:40.250 UTC | info | pg2 is the primary",
+        ],
+    );
+    assert_eq!(shown(&events(1, &snapshot()), &["event"]), ["pg2 is the primary"]);
+    assert_eq!(events(0, &snapshot()).rows.len(), 0);
+    assert_eq!(events(9, &snapshot()).rows.len(), 3);
+}
+
+#[test]
 fn pool_nodes_share_the_reads_among_the_standbys() {
     check(
         Show::PoolNodes,
@@ -247,6 +322,7 @@ fn config_shows_no_secret_and_what_the_exporter_reads() {
 #[test]
 fn the_manual_names_every_command_and_column() {
     let manual = include_str!("../../../docs/console.md");
+    assert!(USAGE.iter().all(|(usage, _)| manual.contains(&format!("### {usage}"))), "each operation has a heading");
     for show in Show::ALL {
         let command = format!("SHOW {}", show.name());
         assert!(manual.contains(&command) || manual.contains(&format!("`{}`", show.name())), "{command}");

@@ -65,6 +65,7 @@ const PURE: &[&str] = &[
     "src/admin/frame.rs",
     "src/admin/histograms.rs",
     "src/admin/lexer.rs",
+    "src/admin/operation.rs",
     "src/admin/samples.rs",
     "src/admin/show/",
     "src/admin/table.rs",
