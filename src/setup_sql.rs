@@ -117,6 +117,8 @@ const FAILOVER: &str = r#"
 -- What failover.mode = "automatic" needs: to promote a standby, and to point the others to it (PostgreSQL 13 and newer).
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_promote(boolean, integer) TO @role@;
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_reload_conf() TO @role@;
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_wal_replay_resume() TO @role@;
+-- Readers that a promotion would have to wait for are ended; superusers can't be.
 GRANT pg_signal_backend TO @role@;
 DO $setup$
 BEGIN
@@ -128,6 +130,15 @@ BEGIN
   END IF;
 END
 $setup$;
+-- The first write of each new primary: that it is acknowledged proves that its standbys follow.
+CREATE TABLE IF NOT EXISTS pgherd.epoch (
+  epoch bigint NOT NULL,
+  primary_name text NOT NULL,
+  timeline int NOT NULL,
+  opened_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+REVOKE ALL ON TABLE pgherd.epoch FROM PUBLIC;
+GRANT SELECT, INSERT, DELETE ON TABLE pgherd.epoch TO @role@;
 "#;
 
 #[cfg(test)]

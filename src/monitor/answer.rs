@@ -50,8 +50,7 @@ pub(super) const STATE_WITHOUT_REPLICATION: &str = state_query!(
 );
 
 /// Asked only when the hash of it in the state's answer has changed: it may hold a password.
-pub(super) const UPSTREAM: &str =
-    "SELECT current_setting('primary_conninfo'), current_setting('cluster_name'), hashtext(current_setting('primary_conninfo'))";
+pub(super) const UPSTREAM: &str = "SELECT current_setting('primary_conninfo'), current_setting('cluster_name'), hashtext(current_setting('primary_conninfo'))";
 
 /// How a standby finds its upstream, as far as it concerns the monitor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,8 +225,22 @@ mod tests {
 
     #[test]
     fn a_primary_tells_its_own_timeline() {
-        let row =
-            ["f", "0/3000060", "0/3000060", "NULL", "0000000A", "0/3000060", "NULL", "NULL", "NULL", "150018", "15.18", "NULL", "ANY 1 (pg2, pg3)", "NULL"];
+        let row = [
+            "f",
+            "0/3000060",
+            "0/3000060",
+            "NULL",
+            "0000000A",
+            "0/3000060",
+            "NULL",
+            "NULL",
+            "NULL",
+            "150018",
+            "15.18",
+            "NULL",
+            "ANY 1 (pg2, pg3)",
+            "NULL",
+        ];
         let (told, hidden) = read(&row);
         assert!(!told.in_recovery);
         assert_eq!(
@@ -241,7 +254,22 @@ mod tests {
 
     #[test]
     fn a_standby_tells_its_upstream_and_delay() {
-        let row = ["t", "1/A", "1/9", "-3", "NULL", "NULL", "77", "10.0.0.1", "5432", "150018", "15.18 (Debian)", "-5", "", "-77"];
+        let row = [
+            "t",
+            "1/A",
+            "1/9",
+            "-3",
+            "NULL",
+            "NULL",
+            "77",
+            "10.0.0.1",
+            "5432",
+            "150018",
+            "15.18 (Debian)",
+            "-5",
+            "",
+            "-77",
+        ];
         let (told, hidden) = read(&row);
         assert!(told.in_recovery && !hidden.upstream);
         assert_eq!((told.received, told.replayed), (Some(Lsn(0x1_0000_000A)), Some(Lsn(0x1_0000_0009))));
@@ -252,7 +280,9 @@ mod tests {
 
     #[test]
     fn a_role_without_pg_monitor_sees_that_there_is_a_receiver_only() {
-        let (told, hidden) = read(&["t", "1/A", "1/A", "0", "NULL", "NULL", "77", "NULL", "NULL", "150018", "15.18", "NULL", "", "NULL"]);
+        let (told, hidden) = read(&[
+            "t", "1/A", "1/A", "0", "NULL", "NULL", "77", "NULL", "NULL", "150018", "15.18", "NULL", "", "NULL",
+        ]);
         assert!(hidden.upstream && told.upstream.is_none());
     }
 
@@ -271,8 +301,24 @@ mod tests {
 
     #[test]
     fn without_replication_the_identity_comes_with_the_state() {
-        let columns =
-            ["t", "1/A", "1/A", "0", "NULL", "NULL", "NULL", "NULL", "NULL", "150018", "15.18", "NULL", "", "NULL", "7123456789", "4"];
+        let columns = [
+            "t",
+            "1/A",
+            "1/A",
+            "0",
+            "NULL",
+            "NULL",
+            "NULL",
+            "NULL",
+            "NULL",
+            "150018",
+            "15.18",
+            "NULL",
+            "",
+            "NULL",
+            "7123456789",
+            "4",
+        ];
         let told = read_state(&rows(&columns), None, Instant::now(), 0).unwrap().observation;
         assert_eq!((told.system_identifier, told.timeline), (7_123_456_789, 4));
     }

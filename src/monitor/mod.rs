@@ -9,6 +9,7 @@ mod control;
 mod failure;
 mod perform;
 mod probe;
+mod session;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use self::perform::{Handle, Performer};
-use self::probe::Prober;
+pub use self::probe::Prober;
 use crate::cluster::{Controller, Event, NodeId, Settings, Topology};
 use crate::config::{self, Config};
 use crate::feed::{Feed, Pulse};

@@ -1,27 +1,25 @@
 //! One node's prober: a connection of its own, a question every interval, reports to the loop.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-use super::answer::{self, Hidden, Identity, State, Unreadable, Upstream};
-use super::{control, failure};
+use super::answer::Hidden;
+use super::control::{self, Past};
+use super::failure;
+use super::session::{ProbeError, Session, SessionKind};
 use crate::cluster::{Command, Event, Failure, FailureKind, NodeId, Observation, Outcome};
 use crate::config::{self, FailoverMode};
 use crate::feed::Pulse;
-use crate::net::Stream;
 use crate::server::connect::{ConnectError, Login, connect};
 use crate::server::credential::Credential;
-use crate::server::query::{Rows, query};
-
-/// All that the answer to one question may take, in bytes; it takes some 200.
-const MAX_ANSWER_BYTES: usize = 16 * 1024;
 
 /// Between two probes, however urgent.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
-pub(super) struct Prober {
+/// Public for tests: a coordinator whose every step is theirs.
+pub struct Prober {
     id: NodeId,
     node: config::Node,
     settings: config::Monitor,
@@ -29,6 +27,7 @@ pub(super) struct Prober {
     mode: FailoverMode,
     /// Kept from probe to probe.
     session: Option<Session>,
+    past: Past,
     said: Said,
     writes: Arc<Pulse>,
 }
@@ -44,21 +43,6 @@ struct Pace {
     quick: u32,
 }
 
-struct Session {
-    stream: Stream,
-    kind: SessionKind,
-    /// As told last; asked again when its hash has changed.
-    upstream: Option<Upstream>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SessionKind {
-    /// `replication=database`: not counted in max_connections, and knows IDENTIFY_SYSTEM.
-    Replication,
-    /// For a role without the REPLICATION right, or when max_wal_senders is exhausted.
-    Ordinary,
-}
-
 /// What was logged once and is not repeated.
 #[derive(Default)]
 struct Said {
@@ -67,15 +51,10 @@ struct Said {
     rights: bool,
 }
 
-enum ProbeError {
-    Server(ConnectError),
-    Unreadable(Unreadable),
-}
-
 // === impl Prober ===
 
 impl Prober {
-    pub(super) fn new(
+    pub fn new(
         id: NodeId,
         node: &config::Node,
         settings: &config::Monitor,
@@ -87,7 +66,7 @@ impl Prober {
             false => Credential::Password(settings.password.clone()),
         };
         let (node, settings, said) = (node.clone(), settings.clone(), Said::default());
-        Self { id, node, settings, credential, mode, session: None, said, writes }
+        Self { id, node, settings, credential, mode, session: None, past: Past::default(), said, writes }
     }
 
     /// Until nobody takes the reports any more. Probes each interval, more often while there are writes, when `ask` is notified, and when the node says
@@ -148,20 +127,21 @@ impl Prober {
     /// Returns when the idle connection has something to read, or its end.
     async fn spoken_to(&self) {
         match &self.session {
-            Some(session) => drop(session.stream.peek(&mut [0]).await),
+            Some(session) => session.spoken_to().await,
             None => std::future::pending().await,
         }
     }
 
-    async fn obey(&mut self, command: &Command) -> Outcome {
-        let mut session = match self.session.take() {
+    /// Does it over the connection that the probes use; connects if there is none.
+    pub async fn obey(&mut self, command: &Command) -> Outcome {
+        let mut session = match self.session.take().filter(Session::is_quiet) {
             Some(session) => session,
             None => match self.log_in().await {
                 Ok(session) => session,
                 Err(error) => return Outcome::NotDone(format!("it can't be reached: {error}")),
             },
         };
-        let (outcome, is_fit) = control::perform(&mut session.stream, command, &self.node.name, &self.node.host).await;
+        let (outcome, is_fit) = control::perform(&mut session, &mut self.past, &self.node, command).await;
         self.session = Some(session).filter(|_| is_fit);
         outcome
     }
@@ -171,7 +151,7 @@ impl Prober {
         if self.mode == FailoverMode::Off || std::mem::replace(&mut self.said.rights, true) {
             return Ok(());
         }
-        let missing = control::missing_rights(&mut session.stream, version_num, &self.settings.user).await?;
+        let missing = control::missing_rights(session, version_num, &self.settings.user).await?;
         if !missing.is_empty() {
             tracing::error!(
                 "{}: a failover will not work, for the role \"{}\" lacks rights. On the primary: {}",
@@ -183,7 +163,7 @@ impl Prober {
         Ok(())
     }
 
-    async fn probe(&mut self) -> Result<Observation, Failure> {
+    pub async fn probe(&mut self) -> Result<Observation, Failure> {
         let result = match self.session.take() {
             Some(session) => match self.ask(session).await {
                 // The session was lost (terminated, timed out on the way …); whether the node is, a new login tells.
@@ -211,7 +191,7 @@ impl Prober {
     /// Keeps the session if all went well: after anything else nobody knows what is still to come on it.
     async fn ask(&mut self, mut session: Session) -> Result<Observation, ProbeError> {
         let timeout = self.settings.timeout;
-        let answer = tokio::time::timeout(timeout, session.ask(timeout)).await;
+        let answer = tokio::time::timeout(timeout, session.probe(timeout)).await;
         let (observation, hidden) = answer.unwrap_or(Err(ConnectError::TimedOut(timeout).into()))?;
         self.hint_at(hidden);
         self.check_rights(&mut session, observation.version_num).await?;
@@ -220,6 +200,12 @@ impl Prober {
     }
 
     async fn log_in(&mut self) -> Result<Session, ConnectError> {
+        let session = self.open_session().await?;
+        self.past.note_session(session.process_id);
+        Ok(session)
+    }
+
+    async fn open_session(&mut self) -> Result<Session, ConnectError> {
         let refusal = match self.connect(SessionKind::Replication).await {
             Err(error) if matches!(error.sqlstate(), Some("42501" | "53300")) => error,
             result => return result,
@@ -252,7 +238,8 @@ impl Prober {
             credential: &self.credential,
             timeout: self.settings.timeout,
         };
-        Ok(Session { stream: connect(login).await?.stream, kind, upstream: None })
+        let logged_in = connect(login).await?;
+        Ok(Session::new(logged_in.stream, kind, logged_in.process_id))
     }
 
     fn hint_at(&mut self, hidden: Hidden) {
@@ -264,55 +251,5 @@ impl Prober {
                 self.settings.user
             );
         }
-    }
-}
-
-// === impl Session ===
-
-impl Session {
-    async fn ask(&mut self, timeout: Duration) -> Result<(Observation, Hidden), ProbeError> {
-        let (identity, question) = match self.kind {
-            SessionKind::Replication => (Some(self.identify(timeout).await?), answer::STATE),
-            SessionKind::Ordinary => (None, answer::STATE_WITHOUT_REPLICATION),
-        };
-        let asked_at = Instant::now();
-        let rows = self.query(question, timeout).await?;
-        let round_trip_us = u64::try_from(asked_at.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let State { mut observation, hidden, upstream_hash } =
-            answer::read_state(&rows, identity, asked_at, round_trip_us)?;
-        if upstream_hash != self.upstream.as_ref().map(|upstream| upstream.hash) {
-            self.upstream = match upstream_hash {
-                Some(_) => Some(answer::read_upstream(&self.query(answer::UPSTREAM, timeout).await?)?),
-                None => None,
-            };
-        }
-        if let Some(upstream) = &self.upstream {
-            observation.severed_from.clone_from(&upstream.severed_from);
-            observation.sync_name.clone_from(&upstream.sync_name);
-        }
-        Ok((observation, hidden))
-    }
-
-    async fn identify(&mut self, timeout: Duration) -> Result<Identity, ProbeError> {
-        let rows = self.query(answer::IDENTIFY_SYSTEM, timeout).await?;
-        Ok(answer::read_identity(&rows)?)
-    }
-
-    async fn query(&mut self, sql: &str, timeout: Duration) -> Result<Rows, ConnectError> {
-        query(&mut self.stream, sql, timeout, MAX_ANSWER_BYTES).await
-    }
-}
-
-// === impl ProbeError ===
-
-impl From<ConnectError> for ProbeError {
-    fn from(error: ConnectError) -> Self {
-        ProbeError::Server(error)
-    }
-}
-
-impl From<Unreadable> for ProbeError {
-    fn from(text: Unreadable) -> Self {
-        ProbeError::Unreadable(text)
     }
 }

@@ -13,19 +13,37 @@ use crate::wire::frontend;
 /// Rows of one result; `None` = NULL.
 pub type Rows = Vec<Vec<Option<String>>>;
 
+/// A result, and what PostgreSQL remarked meanwhile.
+#[derive(Debug, Default)]
+pub struct Reply {
+    pub rows: Rows,
+    /// Of every severity.
+    pub notices: Vec<PgError>,
+}
+
 /// Sends one Query and reads to ReadyForQuery. The last statement's rows; at most `max_bytes` are read.
 /// A PostgreSQL error is `ConnectError::Postgres` and leaves the connection usable; after any other the
 /// connection must be dropped.
 pub async fn query(stream: &mut Stream, sql: &str, timeout: Duration, max_bytes: usize) -> Result<Rows, ConnectError> {
+    Ok(query_with_notices(stream, sql, timeout, max_bytes).await?.rows)
+}
+
+/// The same, with what PostgreSQL remarked.
+pub async fn query_with_notices(
+    stream: &mut Stream,
+    sql: &str,
+    timeout: Duration,
+    max_bytes: usize,
+) -> Result<Reply, ConnectError> {
     tokio::time::timeout(timeout, run(stream, sql, max_bytes)).await.unwrap_or(Err(ConnectError::TimedOut(timeout)))
 }
 
-async fn run(stream: &mut Stream, sql: &str, max_bytes: usize) -> Result<Rows, ConnectError> {
+async fn run(stream: &mut Stream, sql: &str, max_bytes: usize) -> Result<Reply, ConnectError> {
     let mut message = Vec::with_capacity(sql.len() + 6);
     frontend::push_query(&mut message, sql);
     stream.write_all(&message).await?;
 
-    let mut rows = Rows::new();
+    let mut reply = Reply::default();
     let mut error = None;
     let mut allowance = max_bytes;
     loop {
@@ -36,12 +54,13 @@ async fn run(stream: &mut Stream, sql: &str, max_bytes: usize) -> Result<Rows, C
         };
         allowance -= message.body.len();
         match message.tag {
-            b'T' => rows.clear(),
-            b'D' => rows.push(row(&message.body).ok_or_else(|| truncated(b'D'))?),
+            b'T' => reply.rows.clear(),
+            b'D' => reply.rows.push(row(&message.body).ok_or_else(|| truncated(b'D'))?),
             b'E' => error = Some(ConnectError::Postgres(PgError::parse(&message.body))),
-            b'Z' => return error.map_or(Ok(rows), Err),
+            b'Z' => return error.map_or(Ok(reply), Err),
+            b'N' => reply.notices.push(PgError::parse(&message.body)),
             // CommandComplete, EmptyQueryResponse, and what may come at any time.
-            b'C' | b'I' | b'N' | b'S' | b'A' => {}
+            b'C' | b'I' | b'S' | b'A' => {}
             tag => return Err(unexpected(tag, "a query's result")),
         }
     }

@@ -14,5 +14,6 @@ mod harness;
 mod hostile;
 mod login;
 mod monitor;
+mod monitor_commands;
 mod pooling;
 mod walkthrough;
