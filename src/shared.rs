@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::Notify;
 
 use crate::client::auth::Authenticator;
 use crate::client::logins::Logins;
 use crate::client::registry::{Clients, Held};
-use crate::cluster::{Journal, Topology};
+use crate::cluster::{Journal, NodeId, Topology};
 use crate::config::Config;
 use crate::feed::{Feed, Pulse};
 use crate::orders::Orders;
@@ -28,6 +29,8 @@ pub struct Shared {
     pub journal: Mutex<Journal>,
     /// Beats when a client wrote: then the monitor looks more often.
     pub writes: Arc<Pulse>,
+    /// One per node: somebody has reason to doubt that it is what the topology says. Its prober looks at once.
+    pub doubts: Vec<Arc<Notify>>,
     pub clients: Clients,
     pub held: Arc<Held>,
     pub authenticator: Authenticator,
@@ -54,6 +57,7 @@ impl Shared {
             orders: Arc::default(),
             journal: Mutex::default(),
             writes: Arc::default(),
+            doubts: config.nodes.iter().map(|_| Arc::default()).collect(),
             clients: Clients::default(),
             held: Arc::default(),
             authenticator: Authenticator::new()?,
@@ -64,6 +68,11 @@ impl Shared {
             started_at: SystemTime::now(),
             config: Feed::new(config),
         })
+    }
+
+    /// Has the node probed at once: a session has lost a server of it unexpectedly.
+    pub fn doubt(&self, node: NodeId) {
+        self.doubts[usize::from(node.0)].notify_one();
     }
 
     /// Microseconds since the process started: what the `*_us` marks of the registries hold.

@@ -9,6 +9,7 @@ use super::command::{Action, Event, Level};
 use super::failover::{Facts, Failover, Happened};
 use super::judgement::{Judge, Member};
 use super::node::{Health, NodeId};
+use super::record::Record;
 use super::story;
 use super::tide::Tide;
 use super::topology::{Node, Topology};
@@ -40,11 +41,12 @@ pub struct Settings {
 impl Controller {
     /// Begins with nothing known.
     pub fn new(nodes: &[config::Node], settings: Settings) -> Self {
-        Self::resume(nodes, settings, &Topology::unknown(nodes))
+        Self::resume(nodes, settings, &Topology::unknown(nodes), &Record::default())
     }
 
-    /// Begins with what `known`, a topology of the same nodes in the same order, tells; its epoch goes on.
-    pub fn resume(nodes: &[config::Node], settings: Settings, known: &Topology) -> Self {
+    /// Begins with what `known`, a topology of the same nodes in the same order, tells; its epoch goes on. `record`: what was
+    /// written down last.
+    pub fn resume(nodes: &[config::Node], settings: Settings, known: &Topology, _record: &Record) -> Self {
         let unknown = Topology::unknown(nodes);
         let is_same = |(known, node): (&Node, &Node)| (&known.host, known.port) == (&node.host, node.port);
         let same = known.nodes.len() == nodes.len() && known.nodes.iter().zip(&unknown.nodes).all(is_same);

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use self::perform::{Handle, Performer};
 pub use self::probe::Prober;
-use crate::cluster::{Controller, Event, NodeId, Settings, Topology};
+use crate::cluster::{Controller, Event, NodeId, Record, Settings, Topology};
 use crate::config::{self, Config};
 use crate::feed::{Feed, Pulse};
 use crate::shared::Shared;
@@ -62,7 +62,7 @@ pub async fn keep_true(
     cut: &(dyn Fn(NodeId) + Sync),
 ) {
     let limits = Settings { failures: settings.failures, notice_interval: NOTICE_INTERVAL, failover: failover.clone() };
-    let mut controller = Controller::resume(nodes, limits, &topology.latest());
+    let mut controller = Controller::resume(nodes, limits, &topology.latest(), &Record::default());
     let (reports, mut inbox) = mpsc::channel(nodes.len().max(1));
     // Dropping the set ends the tasks.
     let mut probers = JoinSet::new();

@@ -188,6 +188,18 @@ impl Pools {
         }
     }
 
+    /// Servers of the node that are in a transaction, or have an answer to give.
+    pub fn busy(&self, node: NodeId) -> usize {
+        self.servers().iter().filter(|server| server.node == node && server.is_busy()).count()
+    }
+
+    /// Requests that the node has answered since the start.
+    pub fn answered(&self, node: NodeId) -> u64 {
+        let pools = lock(&self.pools);
+        let counters = pools.values().filter(|pool| pool.key.node == node).flat_map(|pool| &pool.counters);
+        counters.map(|cell| cell.queries.get()).sum()
+    }
+
     /// Logins to PostgreSQL since the start: done, failed.
     pub fn logins(&self) -> (u64, u64) {
         (self.servers.connected.get(), self.servers.failed.get())
@@ -276,6 +288,7 @@ impl Pool {
             request_at_us: 0.into(),
             client_id: 0.into(),
             prepared_statements: 0.into(),
+            at_rest: false.into(),
             socket,
         });
         let mut entries = lock(&self.servers.entries);

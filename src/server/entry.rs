@@ -1,7 +1,7 @@
 //! What the console shows of a server. The session that has it writes, the console reads.
 
 use std::net::{Shutdown, SocketAddr};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use socket2::Socket;
@@ -27,6 +27,8 @@ pub struct ServerEntry {
     /// `ClientEntry::id` of the client that has it, 0 for none.
     pub client_id: AtomicU64,
     pub prepared_statements: AtomicU32,
+    /// Lent, but its session is in no transaction and waits for no answer: it is kept for what it remembers.
+    pub at_rest: AtomicBool,
     /// A second handle of the connection, to end it from outside; only where failover is on.
     pub socket: Option<Socket>,
 }
@@ -46,6 +48,15 @@ impl ServerEntry {
             1 => ServerState::Active,
             _ => ServerState::Idle,
         }
+    }
+
+    pub fn set_at_rest(&self, at_rest: bool) {
+        self.at_rest.store(at_rest, Relaxed);
+    }
+
+    /// Ending it now would end a transaction, or an answer that is on its way.
+    pub fn is_busy(&self) -> bool {
+        self.state() == ServerState::Active && !self.at_rest.load(Relaxed)
     }
 
     /// Ends the connection, whoever has the server: that one reads its end. `false`: it can't be done, or was.

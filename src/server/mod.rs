@@ -96,6 +96,7 @@ impl Server {
     pub fn lent_to(&self, client_id: u64, now_us: u64) {
         self.entry.client_id.store(client_id, Relaxed);
         self.entry.request_at_us.store(now_us, Relaxed);
+        self.entry.set_at_rest(false);
         self.entry.set_state(ServerState::Active);
     }
 

@@ -125,6 +125,7 @@ impl Session {
             }
             if !moved {
                 self.rest_buffers(ex);
+                self.note_rest(ex);
                 return Poll::Pending;
             }
         }
@@ -154,6 +155,13 @@ impl Session {
     /// Every request is answered, none is half sent.
     pub(super) fn is_quiet(&self) -> bool {
         self.replies.is_quiet() && self.outbox.is_empty() && !self.request_open && self.passing == 0
+    }
+
+    /// A switchover waits for transactions, not for sessions that only keep their server.
+    fn note_rest(&self, ex: &Exchange) {
+        if let Some(server) = &ex.server {
+            server.entry.set_at_rest(self.status == TxStatus::Idle && self.is_quiet() && ex.forward.is_empty());
+        }
     }
 
     /// A session that waits for its client in the middle of a transaction holds no buffers.
@@ -374,6 +382,7 @@ impl Session {
     /// The connection to the server ended. What it said last has been forwarded.
     fn server_lost(&mut self, ex: &mut Exchange) -> Close {
         if let Some(server) = ex.server.take() {
+            self.shared.doubt(server.node);
             tracing::warn!(node = %self.pool.node.host, port = self.pool.node.port, client = %self.entry.addr,
                 process_id = server.key.process_id, "a server closed its connection while a client had it");
             server.discard();

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pgherd::cluster::{
-    Action, Command, Controller, Event, Failure, FailureKind, Level, Lsn, NodeId, Observation, Outcome, Settings,
+    Action, Command, Controller, Event, Failure, FailureKind, Level, Lsn, NodeId, Observation, Outcome, Record, Settings,
 };
 use pgherd::cluster::{Node, Topology};
 use pgherd::config;
@@ -435,7 +435,7 @@ fn a_controller_resumes_where_another_stopped() {
     let before = world.topology.clone();
     let settings =
         Settings { failures: 5, notice_interval: Duration::from_secs(10), failover: config::Failover::default() };
-    world.controller = Controller::resume(&world.nodes, settings.clone(), &before);
+    world.controller = Controller::resume(&world.nodes, settings.clone(), &before, &Record::default());
     world.logs.clear();
     world.event("1000 pg2 standby").unwrap();
     world.epoch = before.epoch;
@@ -444,7 +444,7 @@ fn a_controller_resumes_where_another_stopped() {
     world.expect("no log").unwrap();
 
     world.nodes[0].host = "another".into();
-    world.controller = Controller::resume(&world.nodes, settings, &before);
+    world.controller = Controller::resume(&world.nodes, settings, &before, &Record::default());
     world.event("2000 pg2 standby").unwrap();
     world.expect("primary=none because~waiting for the first answer of pg1, pg3").unwrap();
     assert!(world.topology.epoch > before.epoch, "never back: others compare it");

@@ -180,6 +180,7 @@ fn server(id: u64, client_id: u64) -> ServerEntry {
         request_at_us: 2_000_000.into(),
         client_id: client_id.into(),
         prepared_statements: 3.into(),
+        at_rest: false.into(),
         socket: None,
     };
     entry.set_state(ServerState::Active);
