@@ -9,7 +9,11 @@ use super::topology::Node;
 /// Loopback names and socket directories mean the machine of whoever says them: the receiver's mean the standby's.
 pub(super) fn upstream(nodes: &[Node], standby: &Node) -> Option<NodeId> {
     let told = standby.observation.as_ref().filter(|told| told.in_recovery)?;
-    let (host, port) = told.upstream.as_ref()?;
+    named(nodes, standby, told.upstream.as_ref()?)
+}
+
+/// The configured node that `standby` calls by this address.
+pub(super) fn named(nodes: &[Node], standby: &Node, (host, port): &(String, u16)) -> Option<NodeId> {
     let own_machine = machine(&standby.host);
     let wanted = match machine(host) {
         LOCAL => own_machine,

@@ -51,8 +51,10 @@ pub enum FailureKind {
     Unreachable,
     /// No answer in time.
     TimedOut,
-    /// PostgreSQL says it is not serving: starting up, shutting down, in crash recovery (57P03, 57P01).
+    /// PostgreSQL says it is not serving: starting up, shutting down, in crash recovery (57P03).
     NotServing,
+    /// It ended the monitor's connection because it shuts down (57P01).
+    Stopping,
     /// No connection left (53300). The node lives: never counted against it.
     Full,
     /// It answers, but refuses the monitor: password, database, privilege. The node lives: never counted against it.

@@ -44,20 +44,21 @@ impl Controller {
         Self::resume(nodes, settings, &Topology::unknown(nodes), &Record::default())
     }
 
-    /// Begins with what `known`, a topology of the same nodes in the same order, tells; its epoch goes on. `record`: what was
-    /// written down last.
-    pub fn resume(nodes: &[config::Node], settings: Settings, known: &Topology, _record: &Record) -> Self {
+    /// Begins with what `known`, a topology of the same nodes in the same order, tells, and with what an earlier process has
+    /// written down; the epoch goes on from the higher one.
+    pub fn resume(nodes: &[config::Node], settings: Settings, known: &Topology, record: &Record) -> Self {
         let unknown = Topology::unknown(nodes);
         let is_same = |(known, node): (&Node, &Node)| (&known.host, known.port) == (&node.host, node.port);
         let same = known.nodes.len() == nodes.len() && known.nodes.iter().zip(&unknown.nodes).all(is_same);
-        let known = if same { known.clone() } else { Topology { epoch: known.epoch, ..unknown.clone() } };
+        let mut known = if same { known.clone() } else { Topology { epoch: known.epoch, ..unknown.clone() } };
+        known.epoch = known.epoch.max(record.epoch);
         let resume = |(node, known)| Member::resume(node, known, settings.failures);
-        let members = unknown.nodes.into_iter().zip(&known.nodes).map(resume).collect();
-        let failover = Failover::new(settings.failover.clone(), settings.failures, nodes.len());
+        let members: Vec<Member> = unknown.nodes.into_iter().zip(&known.nodes).map(resume).collect();
+        let failover = Failover::new(settings.failover.clone(), settings.failures, &members, record);
         Self {
             settings,
             members,
-            judge: Judge::resume(&known),
+            judge: Judge::resume(&known, record),
             tide: Tide::default(),
             failover,
             topology: known,
@@ -81,11 +82,10 @@ impl Controller {
                 Happened::Failed(node)
             }
             Event::Performed { node, command, outcome } => Happened::Performed { node, command, outcome },
-            Event::Tick | Event::Drained(_) | Event::Ran { .. } => Happened::Nothing,
-            Event::Ordered { id, .. } => {
-                actions.push(Action::Answer { id, result: Err("not possible with failover.mode = \"off\"".into()) });
-                Happened::Nothing
-            }
+            Event::Ran { hook, result } => Happened::Ran { hook, result },
+            Event::Ordered { id, order } => Happened::Ordered { id, order },
+            Event::Drained(node) => Happened::Drained(node),
+            Event::Tick => Happened::Nothing,
         };
         self.settle(happened, &mut actions, now);
         actions
@@ -99,16 +99,19 @@ impl Controller {
 
     /// The node whose servers are given back one after the other: [`Event::Drained`] when none is lent any more.
     pub fn drains(&self) -> Option<NodeId> {
-        None
+        self.failover.drains()
     }
 
     /// Draws the conclusions: a new topology, and what to tell the operator.
     fn settle(&mut self, happened: Happened, actions: &mut Vec<Action>, now: Instant) {
-        let mut topology = self.judge.judge(&self.members, self.settings.failures);
+        let mut topology = self.judge.judge(&mut self.members, self.settings.failures, now);
+        // So that whatever is ordered bears an epoch that was never used.
+        topology.epoch = self.topology.epoch;
         let told = if let Happened::Told(node) = happened { Some(node) } else { None };
         let facts = Facts { members: &self.members, topology: &topology, now };
         self.failover.step(happened, &facts, actions);
-        self.failover.fence(&mut topology);
+        topology.status = self.failover.describe(&Facts { members: &self.members, topology: &topology, now });
+        self.failover.fence(&self.members, &mut topology);
         self.failover.explain(&mut topology);
         // A server that was being connected when it was cut, or thawed with it.
         let is_refused = |node: &NodeId| matches!(topology.node(*node).health, Health::Refused(_));

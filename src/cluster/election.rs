@@ -15,16 +15,40 @@ pub(super) struct Elected {
     pub(super) behind: u64,
 }
 
-/// `excluded`: who refused to be promoted, and why.
-pub(super) fn elect(members: &[Member], lost: NodeId, excluded: &[(NodeId, String)]) -> Result<Elected, String> {
-    let lost = &members[usize::from(lost.0)];
+/// The primary that is replaced.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Former {
+    pub(super) id: NodeId,
+    pub(super) timeline: u32,
+    pub(super) written: Lsn,
+}
+
+/// Why a node may not be promoted, whatever its position.
+pub(super) type Eligible<'a> = &'a dyn Fn(NodeId) -> Result<(), String>;
+
+/// Who would be promoted if nobody received anything more.
+pub(super) fn preview(members: &[Member], lost: Former, eligible: Eligible<'_>) -> Result<Elected, String> {
+    run(members, lost, &|member| {
+        eligible(member.node.id)?;
+        position(member, lost, members, false)
+    })
+}
+
+/// Who is promoted, of those that were cut off the lost primary.
+pub(super) fn elect(members: &[Member], lost: Former, eligible: Eligible<'_>) -> Result<Elected, String> {
+    run(members, lost, &|member| {
+        eligible(member.node.id)?;
+        position(member, lost, members, true)
+    })
+}
+
+fn run(members: &[Member], lost: Former, judge: &dyn Fn(&Member) -> Result<Lsn, String>) -> Result<Elected, String> {
     let (mut best, mut reasons) = (None::<Elected>, Vec::new());
-    for member in members.iter().filter(|member| member.node.id != lost.node.id) {
-        let refusal = excluded.iter().find(|(node, _)| *node == member.node.id).map(|(_, reason)| reason.clone());
-        match refusal.map_or_else(|| position(member, lost), Err) {
+    for member in members.iter().filter(|member| member.node.id != lost.id) {
+        match judge(member) {
             Ok(position) if best.as_ref().is_none_or(|best| best.position < position) => {
-                let written = lost.observation.as_ref().and_then(|told| told.received).unwrap_or_default();
-                best = Some(Elected { node: member.node.id, position, behind: position.distance_to(written) });
+                let behind = position.distance_to(lost.written);
+                best = Some(Elected { node: member.node.id, position, behind });
             }
             Ok(_) => {}
             Err(reason) => reasons.push(format!("{} {reason}", member.node.name)),
@@ -37,23 +61,23 @@ pub(super) fn elect(members: &[Member], lost: NodeId, excluded: &[(NodeId, Strin
 }
 
 /// Where the candidate ends, or why it is none.
-fn position(member: &Member, lost: &Member) -> Result<Lsn, String> {
+fn position(member: &Member, lost: Former, members: &[Member], is_final: bool) -> Result<Lsn, String> {
     if let Some(failure) = &member.failure {
         return Err(format!("does not answer ({})", failure.text));
     }
-    let (Some(told), Some(primary)) = (&member.observation, &lost.observation) else {
-        return Err("was not heard yet".to_owned());
-    };
-    if told.system_identifier != primary.system_identifier {
+    let Some(told) = &member.observation else { return Err("was not heard yet".to_owned()) };
+    let former = &members[usize::from(lost.id.0)];
+    let system = former.observation.as_ref().map(|told| told.system_identifier);
+    if system.is_some_and(|system| system != told.system_identifier) {
         return Err("belongs to another cluster".to_owned());
     }
     if !told.in_recovery {
         return Err("is no standby".to_owned());
     }
-    if told.timeline != primary.timeline {
-        return Err(format!("is on timeline {}, {} was on {}", told.timeline, lost.node.name, primary.timeline));
+    if told.timeline != lost.timeline {
+        return Err(format!("is on timeline {}, {} was on {}", told.timeline, former.node.name, lost.timeline));
     }
-    if told.has_receiver {
+    if is_final && told.has_receiver {
         return Err("still streams".to_owned());
     }
     told.received.ok_or_else(|| "tells no position".to_owned())

@@ -12,9 +12,13 @@
 //! - At the start nobody becomes the primary before each node has answered or failed once: a primary that answers
 //!   first is not necessarily the right one.
 
+use std::time::Instant;
+
 use super::chain;
 use super::command::{Failure, FailureKind};
 use super::node::{Health, Lsn, NodeId, Observation, Role};
+use super::reads;
+use super::record::Record;
 use super::status::Status;
 use super::topology::{Node, Topology};
 
@@ -27,6 +31,10 @@ pub(super) struct Member {
     pub(super) failure: Option<Failure>,
     /// Failed probes in a row that count against the node.
     failures: u32,
+    /// The node its WAL receiver was last seen on; kept while it has none.
+    pub(super) last_upstream: Option<NodeId>,
+    /// Since when it has no WAL receiver any more; `None` while it has one, and if it never had.
+    receiver_lost_at: Option<Instant>,
 }
 
 /// What is remembered of the cluster.
@@ -34,6 +42,8 @@ pub(super) struct Judge {
     system: System,
     /// The node that was the primary last, also while there is none.
     last_primary: Option<NodeId>,
+    /// (system identifier, timeline) of the last primary that any process of ours has served, as written down.
+    floor: (Option<u64>, u32),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,10 +62,17 @@ impl Member {
             Health::Down(reason) => (Some(Failure::new(FailureKind::Unreachable, reason.clone())), limit),
             Health::Starting | Health::Up | Health::Refused(_) => (None, 0),
         };
-        Self { node, observation: known.observation.clone(), failure, failures }
+        let (observation, last_upstream) = (known.observation.clone(), known.upstream);
+        Self { node, observation, failure, failures, last_upstream, receiver_lost_at: None }
     }
 
     pub(super) fn answered(&mut self, observation: Observation) {
+        let had_receiver = self.observation.as_ref().is_some_and(|told| told.has_receiver);
+        self.receiver_lost_at = match (had_receiver, observation.has_receiver) {
+            (_, true) => None,
+            (true, false) => Some(observation.at),
+            (false, false) => self.receiver_lost_at,
+        };
         self.observation = Some(observation);
         self.failure = None;
         self.failures = 0;
@@ -73,6 +90,11 @@ impl Member {
     /// It has answered or failed a probe.
     pub(super) fn was_heard(&self) -> bool {
         self.observation.is_some() || self.failure.is_some()
+    }
+
+    /// How long it has had no WAL receiver, if it had one before.
+    pub(super) fn without_receiver_since(&self) -> Option<Instant> {
+        self.receiver_lost_at
     }
 
     pub(super) fn failures(&self) -> u32 {
@@ -118,21 +140,20 @@ impl Member {
 
 impl Judge {
     /// Goes on from a topology that was concluded before.
-    pub(super) fn resume(known: &Topology) -> Self {
+    pub(super) fn resume(known: &Topology, record: &Record) -> Self {
         Self {
             system: known.system_identifier.map_or(System::Unknown, System::Provisional),
             last_primary: known.primary,
+            floor: (record.system_identifier, record.timeline),
         }
     }
 
     /// The topology that follows from what is known; its epoch is left at 0.
-    pub(super) fn judge(&mut self, members: &[Member], limit: u32) -> Topology {
+    pub(super) fn judge(&mut self, members: &mut [Member], limit: u32, now: Instant) -> Topology {
         self.system = self.system.learn(members);
         let system = self.system.identifier();
         let mut nodes: Vec<Node> = members.iter().map(|member| describe(member, system, limit)).collect();
         let choice = self.choose(members, &mut nodes);
-        let standbys =
-            nodes.iter().filter(|node| system.is_some() && fit_for_reads(node)).map(|node| node.id).collect();
         let (primary, no_primary_because) = match choice {
             Ok(primary) => (Some(primary), None),
             Err(because) => (None, Some(because)),
@@ -143,11 +164,15 @@ impl Judge {
             system_identifier: system,
             nodes,
             primary,
-            standbys,
+            standbys: Vec::new(),
             no_primary_because,
             status: Status::default(),
         };
         measure(&mut topology);
+        for (member, node) in members.iter_mut().zip(&topology.nodes) {
+            member.last_upstream = node.upstream.or(member.last_upstream);
+        }
+        reads::choose(&mut topology, members, now);
         topology
     }
 
@@ -198,7 +223,13 @@ impl Judge {
     fn newest_timeline<'a>(&self, members: &'a [Member]) -> Option<(u32, &'a str)> {
         let of_cluster = members.iter().filter(|member| self.is_of_cluster(member));
         let told = of_cluster.filter_map(|member| Some((member.observation.as_ref()?.timeline, &*member.node.name)));
-        told.min_by_key(|(timeline, _)| std::cmp::Reverse(*timeline))
+        let newest = told.min_by_key(|(timeline, _)| std::cmp::Reverse(*timeline))?;
+        match self.floor {
+            (system, timeline) if system == self.system.identifier() && timeline > newest.0 => {
+                Some((timeline, "the primary served last, as written down,"))
+            }
+            _ => Some(newest),
+        }
     }
 
     /// The primary until now, if it is gone and was last seen on the same timeline as `node`: then `node` was not
@@ -262,11 +293,6 @@ fn describe(member: &Member, system: Option<u64>, limit: u32) -> Node {
     node
 }
 
-/// Whether reads may go there. The limits on lag, chain and timeline belong here.
-fn fit_for_reads(node: &Node) -> bool {
-    node.health == Health::Up && node.role == Role::Standby
-}
-
 /// Who streams from whom, and how far behind the primary each standby is.
 fn measure(topology: &mut Topology) {
     let written = topology.primary.and_then(|id| topology.node(id).observation.as_ref()?.received);
@@ -274,7 +300,7 @@ fn measure(topology: &mut Topology) {
         topology.nodes.iter().map(|node| chain::upstream(&topology.nodes, node)).collect();
     for (node, upstream) in topology.nodes.iter_mut().zip(upstreams) {
         node.upstream = upstream;
-        let Some(told) = node.observation.as_ref().filter(|_| fit_for_reads(node)) else { continue };
+        let Some(told) = node.observation.as_ref().filter(|_| reads::is_standby(node)) else { continue };
         node.lag_bytes = lag(told.replayed, written);
         node.lag_ms = told.replay_delay_ms;
     }

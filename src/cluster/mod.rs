@@ -15,6 +15,7 @@ pub mod node;
 pub mod order;
 mod orphans;
 pub mod quorum;
+mod reads;
 pub mod record;
 pub mod status;
 mod story;

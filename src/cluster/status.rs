@@ -45,7 +45,7 @@ pub struct Opened {
 /// Of the primary, and of what is done about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
-    /// No primary was ever seen.
+    /// None is known, and nothing is done about it.
     #[default]
     Unknown,
     Up,
@@ -97,7 +97,7 @@ impl State {
 
     pub fn as_str(self) -> &'static str {
         match self {
-            State::Unknown => "unknown",
+            State::Unknown => "no primary",
             State::Up => "up",
             State::Full => "full",
             State::Refusing => "refusing",

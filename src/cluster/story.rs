@@ -18,6 +18,7 @@ pub(super) fn changes(before: &Topology, after: &Topology, actions: &mut Vec<Act
     for (old, new) in before.nodes.iter().zip(&after.nodes) {
         actions.extend(node_change(old, new));
     }
+    rotation(before, after, actions);
     if before.primary == after.primary {
         return;
     }
@@ -32,6 +33,23 @@ pub(super) fn changes(before: &Topology, after: &Topology, actions: &mut Vec<Act
             Action::log(Level::Error, format!("there is no primary any more, writes have to wait: {because}"))
         }
     });
+}
+
+/// Who gets reads, and who no more, although its health did not change.
+fn rotation(before: &Topology, after: &Topology, actions: &mut Vec<Action>) {
+    for (old, new) in before.nodes.iter().zip(&after.nodes) {
+        let same = (old.health.as_str(), old.role) == (new.health.as_str(), new.role);
+        match (before.standbys.contains(&old.id), after.standbys.contains(&new.id)) {
+            (true, false) if same && before.primary.is_some() => {
+                let why = new.warning.as_deref().unwrap_or("gets no reads");
+                actions.push(Action::log(Level::Warn, format!("{}: {why}", new.name)));
+            }
+            (false, true) if same && old.warning.is_some() => {
+                actions.push(Action::log(Level::Info, format!("{} gets reads again", new.name)));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A probe failed; called before the member takes note. What makes a node down is told by [`changes`].

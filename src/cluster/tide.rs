@@ -30,7 +30,10 @@ impl Tide {
             let told = topology.node(id).observation.as_ref()?;
             Some((id, told.timeline, told.at, told.inserted?))
         });
-        let Some((id, timeline, asked_at, inserted)) = primary else { return };
+        let Some((id, timeline, asked_at, inserted)) = primary else {
+            // Reads go on: nothing is committed meanwhile.
+            return self.note_at_each(topology, self.of.map_or(0, |(_, timeline)| timeline));
+        };
         if self.of != Some((id, timeline)) {
             self.of = Some((id, timeline));
             self.samples.clear();
@@ -41,6 +44,10 @@ impl Tide {
             }
             self.samples.push_back((asked_at, inserted));
         }
+        self.note_at_each(topology, timeline);
+    }
+
+    fn note_at_each(&self, topology: &mut Topology, timeline: u32) {
         for node in &mut topology.nodes {
             let told = node.observation.as_ref().filter(|told| told.timeline == timeline && node.role == Role::Standby);
             node.caught_up_at = told.and_then(|told| self.reached(told.replayed?));

@@ -32,7 +32,8 @@ fn classify_postgres(error: &PgError, user: &str) -> Failure {
     match error.sqlstate.as_str() {
         "53300" => Failure::new(FailureKind::Full, error.message.clone()),
         // cannot_connect_now, admin_shutdown, crash_shutdown
-        "57P03" | "57P01" | "57P02" => Failure::new(FailureKind::NotServing, error.message.clone()),
+        "57P01" => Failure::new(FailureKind::Stopping, error.message.clone()),
+        "57P03" | "57P02" => Failure::new(FailureKind::NotServing, error.message.clone()),
         // Invalid authorization, no such database, no privilege: ours to set right.
         state if state.starts_with("28") || matches!(state, "3D000" | "42501") => denied(user, &error.to_string()),
         _ => Failure::new(FailureKind::Broken, error.to_string()),

@@ -4,15 +4,23 @@
 //! ```text
 //! ## an external promotion is followed at once
 //! nodes pg1 pg2=10.0.0.2:5433 pg3        # host = name and port 5432 unless given; `failures=N` (default 3), `mode=automatic`
-//! # `grace=MS witnesses=N pause=MS` (default: failover is off)
+//! # `durability=quorum grace=MS witnesses=N pause=MS drain=MS hook=fence` (default: failover is off)
 //! 0     pg1 primary tli=1 lsn=0/3000000  # milliseconds from the start; sys=N (default 7)
+//! 0     pg2 standby from=pg1 heard=MS severed=pg1 sync=NAME names=ANY_1_(pg1,pg3)
 //! 0     pg2 standby tli=1 lsn=0/3000000 replayed=0/2000000 from=pg1 delay=12
 //! 1000  pg1 fails refused: text          # refused | timeout | notserving | full | denied | broken
 //! 1000  passes                           # deadlines up to then are kept before every event
 //! expect primary=pg2 standbys=pg1,pg3 epoch=+1    # `none` for nobody; epoch=N, `same` or `+N` since the last expect
 //! expect pg1 role=primary health=refused upstream=pg2 lag=4096 delay=12 reason~text warning~text
 //! expect because~text                    # why there is no primary
-//! 1000  pg2 did promote: not why          # or `done`, `unknown why`; `repoint: …`
+//! 1000  pg2 did promote: not why          # or `done`, `unknown why`; `repoint: …`; `open: opened 700`: xmax
+//! 1000  pg2 is cut off lsn=0/4000000     # it did sever: done, and told its position since
+//! 1000  order switchover pg2             # `failover pg2 force`, `detach pg2`, `attach pg2`, `pause`, `resume`
+//! 1000  drained pg1                      # no client has a server of it any more
+//! 1000  ran fence: ok                    # or why it failed
+//! 1000  restarts                         # the proxy is killed and started again
+//! expect state=revoking waits~text advice~text    # of SHOW CLUSTER; `-` for spaces
+//! expect answer ok~text                  # to the last order; `no~why`
 //! expect does cut pg1, pg2 promote       # all that was ordered since this was expected last; `nothing`
 //! expect log warn~text                   # some line since the last time a log was expected
 //! expect no log                          # ditto; `debug` lines don't count
@@ -25,7 +33,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pgherd::cluster::{
-    Action, Command, Controller, Event, Failure, FailureKind, Level, Lsn, NodeId, Observation, Outcome, Record, Settings,
+    Action, Command, Controller, Event, Failure, FailureKind, Hook, Level, Lsn, NodeId, Observation, Order, Outcome,
+    Record, Settings,
 };
 use pgherd::cluster::{Node, Topology};
 use pgherd::config;
@@ -109,6 +118,11 @@ struct World {
     /// Of the last `expect … epoch=`.
     epoch: u64,
     logs: Vec<(Level, String)>,
+    settings: Settings,
+    /// Written down last.
+    record: Record,
+    orders: u64,
+    answers: Vec<Result<String, String>>,
     /// What nodes were made to do, and cuts: `pg2 promote`, `pg3 repoint pg2:5432`, `cut pg1`.
     done: Vec<String>,
 }
@@ -134,7 +148,11 @@ impl World {
         }
         let start = Instant::now();
         Ok(Self {
-            controller: Controller::new(&nodes, settings),
+            controller: Controller::new(&nodes, settings.clone()),
+            settings,
+            record: Record::default(),
+            orders: 0,
+            answers: Vec::new(),
             topology: Topology::unknown(&nodes),
             nodes,
             start,
@@ -153,8 +171,22 @@ impl World {
         if rest == "passes" {
             return Ok(());
         }
+        if rest == "restarts" {
+            self.restart();
+            return Ok(());
+        }
         let (name, what) = rest.split_once(' ').ok_or("node and event are wanted")?;
+        if let Some(event) = self.other_event(name, what)? {
+            self.handle(event);
+            return Ok(());
+        }
         let node = self.id(name)?;
+        if let Some(facts) = what.strip_prefix("is cut off") {
+            self.handle(Event::Performed { node, command: Command::Sever { timeline: 0 }, outcome: Outcome::Done });
+            let observation = self.observation(&format!("standby{facts}"))?;
+            self.handle(Event::Observed { node, observation });
+            return Ok(());
+        }
         if let Some(did) = what.strip_prefix("did ") {
             let (command, outcome) = parse_outcome(did)?;
             self.handle(Event::Performed { node, command, outcome });
@@ -166,6 +198,53 @@ impl World {
         };
         self.handle(event);
         Ok(())
+    }
+
+    /// `order switchover pg2`, `drained pg1`, `ran fence: ok`
+    fn other_event(&mut self, name: &str, what: &str) -> Result<Option<Event>, String> {
+        Ok(Some(match name {
+            "order" => {
+                self.orders += 1;
+                Event::Ordered { id: self.orders, order: self.order(what)? }
+            }
+            "drained" => {
+                let node = self.id(what)?;
+                if self.controller.drains() != Some(node) {
+                    return Err("nobody waits for it".into());
+                }
+                Event::Drained(node)
+            }
+            "ran" => {
+                let (hook, result) = what.split_once(": ").ok_or("hook: result is wanted")?;
+                let hook = hook_named(hook)?;
+                let result = if result == "ok" { Ok(()) } else { Err(result.to_owned()) };
+                Event::Ran { hook, result }
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    fn order(&self, text: &str) -> Result<Order, String> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        Ok(match words.as_slice() {
+            ["switchover"] => Order::Switchover { to: None },
+            ["switchover", to] => Order::Switchover { to: Some(self.id(to)?) },
+            ["failover", to] => Order::Failover { to: self.id(to)?, force: false },
+            ["failover", to, "force"] => Order::Failover { to: self.id(to)?, force: true },
+            ["detach", node] => Order::Detach(self.id(node)?),
+            ["attach", node] => Order::Attach(self.id(node)?),
+            ["pause"] => Order::Pause,
+            ["resume"] => Order::Resume,
+            _ => return Err(format!("unknown order `{text}`")),
+        })
+    }
+
+    /// The proxy is killed and started again: only what was written down is known.
+    fn restart(&mut self) {
+        let unknown = Topology::unknown(&self.nodes);
+        self.controller = Controller::resume(&self.nodes, self.settings.clone(), &unknown, &self.record);
+        self.done.clear();
+        self.logs.clear();
     }
 
     /// Time goes by: every deadline on the way is kept, as the shell would.
@@ -182,7 +261,10 @@ impl World {
             match action {
                 Action::Publish(topology) => self.topology = topology,
                 Action::Log { level, text } => self.logs.push((level, text)),
-                Action::Ask(_) | Action::Run { .. } | Action::Remember(_) | Action::Answer { .. } => {}
+                Action::Ask(_) => {}
+                Action::Run { hook, .. } => self.done.push(format!("run {}", hook.as_str())),
+                Action::Remember(record) => self.record = record,
+                Action::Answer { result, .. } => self.answers.push(result),
                 Action::Cut(node) => self.done.push(format!("cut {}", self.names(&[node]))),
                 Action::Perform { node, command } => {
                     self.done.push(format!("{} {}", self.names(&[node]), word(&command)));
@@ -221,9 +303,14 @@ impl World {
             match key {
                 "sys" => observation.system_identifier = number(value)?,
                 "tli" => observation.timeline = number(value)?,
+                "inserted" => observation.inserted = Some(value.parse().map_err(|()| format!("`{value}` is no LSN"))?),
                 "lsn" => observation.received = Some(value.parse().map_err(|()| format!("`{value}` is no LSN"))?),
                 "replayed" => observation.replayed = Some(value.parse().map_err(|()| format!("`{value}` is no LSN"))?),
                 "delay" => observation.replay_delay_ms = Some(number(value)?),
+                "heard" => observation.heard_ms = Some(number(value)?),
+                "sync" => observation.sync_name = Some(value.into()),
+                "names" => observation.sync_names = Some(value.replace('_', " ")),
+                "severed" => observation.severed_from = Some(self.address(value)?),
                 "from" if value == "hidden" => observation.has_receiver = true,
                 "from" => {
                     observation.upstream = Some(self.address(value)?);
@@ -259,6 +346,18 @@ impl World {
             let done = std::mem::take(&mut self.done).join(", ");
             return equal(if done.is_empty() { "nothing" } else { &done }, expected);
         }
+        if let Some(expected) = text.strip_prefix("answer ") {
+            let (word, text) = expected.split_once('~').ok_or("ok~text or no~text is wanted")?;
+            let last = self.answers.pop().ok_or("nothing was answered")?;
+            let (is_ok, said) = match &last {
+                Ok(said) => (true, said),
+                Err(said) => (false, said),
+            };
+            if is_ok != (word == "ok") {
+                return Err(format!("the answer is {last:?}"));
+            }
+            return contains(Some(said), text);
+        }
         if let Some(expected) = text.strip_prefix("log ") {
             return self.expect_log(expected);
         }
@@ -273,6 +372,10 @@ impl World {
                 "primary" => equal(&self.names(topology.primary.as_slice()), value),
                 "standbys" => equal(&self.names(&topology.standbys), value),
                 "system" => equal(&topology.system_identifier.map_or("none".into(), |id| id.to_string()), value),
+                "state" => equal(&topology.status.state.as_str().replace(' ', "-"), value),
+                "waits" => contains(topology.status.waits_for.as_deref(), value),
+                "advice" => contains(topology.status.advice.as_deref(), value),
+                "xmax" => equal(&format!("{:?}", topology.status.opened.as_ref().and_then(|o| o.xmax)), value),
                 "because" => contains(topology.no_primary_because.as_deref(), value),
                 "epoch" => {
                     let rise = topology.epoch - epoch;
@@ -321,8 +424,13 @@ fn word(command: &Command) -> String {
         Command::Restore => "restore".to_owned(),
         Command::Reconnect => "reconnect".to_owned(),
         Command::Clear => "clear".to_owned(),
-        Command::Open { epoch, .. } => format!("open {epoch}"),
+        Command::Open { .. } => "open".to_owned(),
     }
+}
+
+fn hook_named(name: &str) -> Result<Hook, String> {
+    let all = [Hook::OnFailover, Hook::Fence, Hook::Promote, Hook::OnPromote];
+    all.into_iter().find(|hook| hook.as_str() == name).ok_or_else(|| format!("unknown hook `{name}`"))
 }
 
 /// `mode=automatic`, `grace=500`, `witnesses=1`, `pause=0`: ms.
@@ -340,6 +448,20 @@ fn settings_word(failover: &mut config::Failover, word: &str) -> Result<bool, St
         "grace" => failover.grace = Duration::from_millis(number(value)?),
         "pause" => failover.pause = Duration::from_millis(number(value)?),
         "witnesses" => failover.witnesses = number(value)?,
+        "drain" => failover.drain = Duration::from_millis(number(value)?),
+        "durability" => {
+            failover.durability = match value {
+                "async" => config::Durability::Async,
+                "quorum" => config::Durability::Quorum,
+                _ => return Err(format!("unknown durability `{value}`")),
+            }
+        }
+        "hook" => match hook_named(value)? {
+            Hook::OnFailover => failover.hooks.on_failover = vec!["true".into()],
+            Hook::Fence => failover.hooks.fence = vec!["true".into()],
+            Hook::Promote => failover.hooks.promote = vec!["true".into()],
+            Hook::OnPromote => failover.hooks.on_promote = vec!["true".into()],
+        },
         _ => return Ok(false),
     }
     Ok(true)
@@ -351,10 +473,16 @@ fn parse_outcome(text: &str) -> Result<(Command, Outcome), String> {
     let command = match command {
         "promote" => Command::Promote { timeline: 0 },
         "repoint" => Command::Repoint { host: String::new(), port: 0 },
+        "sever" => Command::Sever { timeline: 0 },
+        "restore" => Command::Restore,
+        "reconnect" => Command::Reconnect,
+        "clear" => Command::Clear,
+        "open" => Command::Open { epoch: 0, primary: String::new() },
         _ => return Err(format!("unknown command `{command}`")),
     };
     let (word, why) = outcome.split_once(' ').unwrap_or((outcome, ""));
     let outcome = match word {
+        "opened" => Outcome::Opened { xmax: why.parse().ok() },
         "done" => Outcome::Done,
         "not" => Outcome::NotDone(why.into()),
         "refused" => Outcome::Refused(why.into()),
@@ -401,6 +529,8 @@ fn parse_failure(text: &str) -> Result<Failure, String> {
         "refused" => FailureKind::Unreachable,
         "timeout" => FailureKind::TimedOut,
         "notserving" => FailureKind::NotServing,
+        "stopping" => FailureKind::Stopping,
+        "slow" => FailureKind::Slow,
         "full" => FailureKind::Full,
         "denied" => FailureKind::Denied,
         "broken" => FailureKind::Broken,
