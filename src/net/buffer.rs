@@ -7,6 +7,8 @@ pub struct Buffer {
     bytes: Box<[u8]>,
     pub start: usize,
     pub end: usize,
+    /// From here on what was consumed is kept as well: `start` may go back there.
+    pub mark: Option<usize>,
 }
 
 /// Buffers of one size, ready to be used again. One per worker, so the lock is never contended.
@@ -23,7 +25,7 @@ const MAX_FREE: usize = 256;
 impl Buffer {
     /// Holds nothing and can hold nothing: what an idle session has.
     pub fn none() -> Self {
-        Self { bytes: Box::default(), start: 0, end: 0 }
+        Self { bytes: Box::default(), start: 0, end: 0, mark: None }
     }
 
     pub fn is_none(&self) -> bool {
@@ -73,19 +75,22 @@ impl Buffer {
         }
     }
 
-    /// Moves what is unconsumed to the front: makes room behind it.
+    /// Moves what is unconsumed, or kept, to the front: makes room behind it.
     pub fn compact(&mut self) {
-        if self.start == self.end {
+        let from = self.mark.unwrap_or(self.start);
+        if from == self.end {
             (self.start, self.end) = (0, 0);
-        } else if self.start > 0 {
-            self.bytes.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
+        } else if from > 0 {
+            self.bytes.copy_within(from..self.end, 0);
+            (self.start, self.end) = (self.start - from, self.end - from);
         }
+        self.mark = self.mark.map(|_| 0);
     }
 
-    /// Makes it hold at least `capacity` bytes in all, what is unconsumed at the front.
+    /// Makes it hold at least `capacity` unconsumed bytes in all, what is unconsumed (or kept) at the front.
     pub fn grow(&mut self, capacity: usize) {
         self.compact();
+        let capacity = capacity + self.start;
         if self.bytes.len() < capacity {
             let mut larger = vec![0; capacity].into_boxed_slice();
             larger[..self.end].copy_from_slice(&self.bytes[..self.end]);
@@ -105,7 +110,7 @@ impl Buffers {
     pub fn take(&self) -> Buffer {
         let spare = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let bytes = spare.unwrap_or_else(|| vec![0; self.size].into_boxed_slice());
-        Buffer { bytes, start: 0, end: 0 }
+        Buffer { bytes, start: 0, end: 0, mark: None }
     }
 
     /// Takes a buffer back; one that has grown is dropped.
@@ -145,6 +150,18 @@ mod tests {
         assert_eq!((buffer.range(0, 3), buffer.filled()), (&b"12g"[..], &b"h"[..]));
         buffer.replace(1, 3, &[b'x'; 30]);
         assert_eq!((buffer.range(0, 2), buffer.filled()), (&b"1x"[..], &b"h"[..]));
+        (buffer.start, buffer.mark) = (buffer.end - 1, Some(buffer.end - 3));
+        buffer.compact();
+        assert_eq!(
+            (buffer.mark, buffer.start, buffer.filled(), buffer.range(0, 3)),
+            (Some(0), 2, &b"h"[..], &b"xxh"[..])
+        );
+        buffer.start = 3;
+        buffer.compact();
+        assert_eq!((buffer.start, buffer.end), (3, 3));
+        buffer.mark = None;
+        buffer.compact();
+        assert_eq!((buffer.start, buffer.end), (0, 0));
         buffers.give(&mut buffer);
         assert!(buffer.is_none() && buffers.free.lock().unwrap().is_empty());
     }

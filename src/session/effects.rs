@@ -86,6 +86,12 @@ impl SessionSettings {
     pub(super) fn new(startup: Arc<Settings>) -> Self {
         Self { wanted: Arc::clone(&startup), startup, pending: Vec::new(), discards: false }
     }
+
+    /// The server is lost: what it had not confirmed never took effect.
+    pub(super) fn forget_pending(&mut self) {
+        self.pending.clear();
+        self.discards = false;
+    }
 }
 
 // === impl Session: settings that travel ===

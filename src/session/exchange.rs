@@ -30,18 +30,20 @@ const MAX_SLICES: usize = 16;
 
 pub(super) struct Exchange {
     /// `None` once it was given back; what it said last may still be on its way to the client.
-    server: Option<Checkout>,
-    buffer: Buffer,
+    pub(super) server: Option<Checkout>,
+    pub(super) buffer: Buffer,
     /// Ranges of `buffer` for the client, and how much of the first is written.
-    forward: Vec<(usize, usize)>,
+    pub(super) forward: Vec<(usize, usize)>,
     written: usize,
     /// Messages of the client may be there that `take_in` has not seen.
     fresh: bool,
     /// The next request belongs to another server: wait until this one is quiet.
     blocked: bool,
+    /// The server is gone. What it said before is still to be written.
+    lost: bool,
     /// Nothing more is taken from the client. Ends so when all that it asked for is answered; with `ServerGone`, when
     /// PostgreSQL has closed.
-    leaving: Option<Close>,
+    pub(super) leaving: Option<Close>,
     /// Reads that filled the whole buffer.
     full_reads: u32,
     sent_at: Option<Instant>,
@@ -51,6 +53,8 @@ enum Ended {
     Released,
     /// Quiet, but a cancel request is on its way to it.
     CancelInFlight,
+    /// It is no more.
+    Lost,
 }
 
 // === impl Session ===
@@ -58,6 +62,11 @@ enum Ended {
 impl Session {
     /// Relays until the server is given back. On an error, what becomes of the server is seen to.
     pub(super) async fn exchange(&mut self, mut checkout: Checkout) -> Result<(), Close> {
+        if self.status == TxStatus::Idle && self.settled_pin == Pin::None && self.passing == 0 {
+            // Until the first answer comes, the request can be asked of another server.
+            self.inbox.mark = Some(self.inbox.start);
+            (self.replies.has_answered, self.replies.has_prepared) = (false, false);
+        }
         self.carry_settings(&mut checkout);
         let mut exchange = Exchange {
             server: Some(checkout),
@@ -66,14 +75,19 @@ impl Session {
             written: 0,
             fresh: true,
             blocked: false,
+            lost: false,
             leaving: None,
             full_reads: 0,
             sent_at: None,
         };
         let ended = std::future::poll_fn(|cx| self.poll_exchange(&mut exchange, cx)).await;
+        if let Ok(Ended::Lost) = ended {
+            return self.survive(exchange).await;
+        }
         self.worker.buffers.give(&mut exchange.buffer);
+        self.inbox.mark = None;
         match ended {
-            Ok(Ended::Released) => Ok(()),
+            Ok(Ended::Released | Ended::Lost) => Ok(()),
             Ok(Ended::CancelInFlight) => {
                 if let Some(server) = exchange.server.take() {
                     self.release_after_cancel(server).await;
@@ -92,10 +106,17 @@ impl Session {
     fn poll_exchange(&mut self, ex: &mut Exchange, cx: &mut Context<'_>) -> Poll<Result<Ended, Close>> {
         loop {
             let mut moved = false;
+            if ex.lost && self.inbox.mark.is_some() {
+                // Of what it said last nothing was written yet: the client need not know.
+                return Poll::Ready(Ok(Ended::Lost));
+            }
             if !ex.forward.is_empty() {
                 moved |= self.poll_to_client(ex, cx)?.is_ready();
             }
             if ex.forward.is_empty() {
+                if ex.lost {
+                    return Poll::Ready(Ok(Ended::Lost));
+                }
                 self.let_postgresql_judge(ex);
                 if self.has_left(ex)
                     && let Some(close) = ex.leaving.take()
@@ -114,7 +135,7 @@ impl Session {
                 }
                 moved |= self.poll_from_server(ex, cx)?.is_ready();
             }
-            if ex.server.is_some() {
+            if ex.server.is_some() && !ex.lost {
                 if !self.outbox.is_empty() {
                     moved |= self.poll_to_server(ex, cx)?.is_ready();
                 }
@@ -222,6 +243,12 @@ impl Session {
             }
         }
         self.inbox.compact();
+        if self.inbox.room().is_empty() {
+            // What is kept fills it. More is asked than one buffer holds: that can't be asked again.
+            let _ = std::task::ready!(self.client.poll_read_ready(cx));
+            self.inbox.mark = None;
+            self.inbox.compact();
+        }
         let read = match std::task::ready!(poll_fill(&mut self.client, &mut self.inbox, cx)) {
             Ok(read) if read > 0 => read,
             _ => return Poll::Ready(Err(Close::ByClient)),
@@ -257,7 +284,6 @@ impl Session {
             _ => {
                 self.outbox.clear();
                 ex.blocked = true;
-                self.passing = 0;
                 Poll::Ready(Ok(()))
             }
         }
@@ -281,13 +307,19 @@ impl Session {
         }
         let room = ex.buffer.room().len();
         match std::task::ready!(poll_fill(&mut server.stream, &mut ex.buffer, cx)) {
-            Ok(0) | Err(_) => return Poll::Ready(Err(self.server_lost(ex))),
+            Ok(0) | Err(_) => {
+                ex.lost = true;
+                return Poll::Ready(Ok(()));
+            }
             Ok(read) => {
                 ex.full_reads = if read == room { ex.full_reads + 1 } else { ex.full_reads };
                 self.cell().sent.add(read as u64);
             }
         }
         self.walk_replies(ex)?;
+        if self.replies.has_answered && !ex.lost {
+            self.inbox.mark = None;
+        }
         self.settle(ex);
         Poll::Ready(Ok(()))
     }
@@ -297,6 +329,10 @@ impl Session {
         loop {
             match self.replies.walk(&mut ex.buffer, &mut ex.forward) {
                 Walked::NeedMore => break,
+                Walked::Lost => {
+                    ex.lost = true;
+                    break;
+                }
                 Walked::Misnamed(from, to) => {
                     let to = self.name_as_client_does(server, &mut ex.buffer, from, to);
                     ex.forward.push((from, to));
@@ -341,7 +377,7 @@ impl Session {
     /// Gives the server back as soon as it is free, ahead of writing its last words to a client that may be slow.
     /// `true`: it is free, but a cancel request is on its way to it.
     fn settle(&mut self, ex: &mut Exchange) -> bool {
-        if ex.server.is_none() || !self.is_free() || !ex.buffer.is_empty() {
+        if ex.lost || ex.server.is_none() || !self.is_free() || !ex.buffer.is_empty() {
             return false;
         }
         let mut target = self.entry.lock_cancel();
@@ -377,29 +413,6 @@ impl Session {
             }
             _ => Poll::Ready(Err(Close::ByClient)),
         }
-    }
-
-    /// The connection to the server ended. What it said last has been forwarded.
-    fn server_lost(&mut self, ex: &mut Exchange) -> Close {
-        if let Some(server) = ex.server.take() {
-            self.shared.doubt(server.node);
-            tracing::warn!(node = %self.pool.node.host, port = self.pool.node.port, client = %self.entry.addr,
-                process_id = server.key.process_id, "a server closed its connection while a client had it");
-            server.discard();
-        }
-        if self.replies.fatal || ex.leaving.is_some() {
-            return ex.leaving.take().unwrap_or(Close::ServerGone);
-        }
-        let asked = !self.replies.is_quiet() || self.request_open;
-        Close::Error(if asked {
-            PgError::fatal(
-                sqlstate::TRANSACTION_RESOLUTION_UNKNOWN,
-                "the server closed the connection before it answered; the outcome is not known",
-            )
-            .with_hint("Check whether the transaction was committed before you repeat it.")
-        } else {
-            PgError::fatal(sqlstate::CONNECTION_FAILURE, "the server closed the connection")
-        })
     }
 }
 

@@ -49,6 +49,9 @@ pub(super) async fn run(server: &mut Server, sql: &str) -> Result<(), PgError> {
         match replies.walk(&mut buffer, &mut Vec::new()) {
             Walked::NeedMore => {}
             Walked::Ready(round) => break round,
+            Walked::Lost => {
+                return Err(PgError::fatal(sqlstate::CONNECTION_FAILURE, "the server closed the connection"));
+            }
             Walked::Misnamed(..) | Walked::Garbage => {
                 return Err(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "the server sent what is not protocol 3"));
             }

@@ -2,12 +2,13 @@
 //! goes as it lies. (`statements` has those that name a prepared statement.)
 
 use super::effects::Traces;
+use super::fate::Doing;
 use super::replies::{Awaited, Op, Reply, Undo};
 use super::survey::{Ends, Survey};
 use super::{Close, Session};
 use crate::server::Server;
 use crate::server::prepared::NOBODY;
-use crate::sql::classify_prefix;
+use crate::sql::{Class, Reason, classify_prefix};
 use crate::wire::error::{PgError, sqlstate};
 use crate::wire::frame::{self, HEADER, Header};
 use crate::wire::frontend::{self, Check};
@@ -103,20 +104,14 @@ impl Session {
                 }
                 return self.parse(server, header, whole);
             }
-            b'B' => {
-                self.cell().binds.add(1);
-                if !self.renames {
-                    self.raw(header);
-                } else if frontend::bind(self.front(header)).is_none() && !whole {
-                    if have >= self.largest_looked_into() {
-                        let message = "statement or portal name is too long";
-                        return Err(Close::Violation(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, message)));
-                    }
-                    return Ok(Some(Taken::NeedRoom((have * 2).max(HEADER + 256).min(header.size))));
-                } else {
-                    return Ok(self.bind(server, header));
+            b'E' => {
+                if self.commit_bound_in.is_some_and(|round| round < self.replies.round()) {
+                    self.replies.does(Doing::ANYTHING);
                 }
+                self.replies.executes();
+                self.raw(header);
             }
+            b'B' => return self.take_bind(server, header),
             b'D' | b'C' if !whole => return Ok(Some(Taken::NeedRoom(header.size))),
             b'D' if self.renames => return Ok(self.describe(server, header)),
             b'C' => return Ok(self.close(server, header)),
@@ -131,6 +126,7 @@ impl Session {
                 }
                 self.raw(header);
                 self.wrote = true;
+                self.runs(Doing::of(Class::write(Reason::WritingFunction)));
                 self.replies.await_ready(Awaited::FunctionCall);
             }
             b'c' | b'f' => {
@@ -146,6 +142,24 @@ impl Session {
             }
         }
         Ok(None)
+    }
+
+    fn take_bind(&mut self, server: &mut Server, header: Header) -> Result<Option<Taken>, Close> {
+        self.cell().binds.add(1);
+        let have = self.inbox.end - self.inbox.start;
+        if !self.renames {
+            self.replies.does(Doing::ANYTHING);
+            self.raw(header);
+            return Ok(None);
+        }
+        if frontend::bind(self.front(header)).is_some() || have >= header.size {
+            return Ok(self.bind(server, header));
+        }
+        if have >= self.largest_looked_into() {
+            let message = "statement or portal name is too long";
+            return Err(Close::Violation(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, message)));
+        }
+        Ok(Some(Taken::NeedRoom((have * 2).max(HEADER + 256).min(header.size))))
     }
 
     /// A Query or FunctionCall is next. Behind other messages of an extended request PostgreSQL skips it if one of them
@@ -197,6 +211,7 @@ impl Session {
             if let Some(text) = frontend::query_text(frame) {
                 let class = self.worker.classify(text);
                 self.wrote |= class.may_write();
+                self.runs(Doing::of(class));
                 self.remember_text(from + HEADER, from + header.size - 1);
                 if class.leaves_traces() && self.note(server, class, from + HEADER, from + header.size - 1) {
                     // What goes instead was put in the outbox.
@@ -207,10 +222,27 @@ impl Session {
             }
         } else {
             self.wrote = true;
+            self.runs(Doing::ANYTHING);
             self.dirty |= classify_prefix(&self.front(header)[HEADER..]).leaves_traces();
         }
         self.raw(header);
         self.replies.await_ready(Awaited::Query);
+    }
+
+    fn runs(&mut self, doing: Doing) {
+        self.replies.does(doing);
+        self.replies.executes();
+    }
+
+    /// A statement of `class` is bound to a portal, to be run by an Execute, in this round or a later one.
+    #[inline]
+    pub(super) fn binds(&mut self, class: Class) {
+        self.wrote |= class.may_write();
+        let doing = Doing::of(class);
+        if doing.may_commit_block() {
+            self.commit_bound_in = Some(self.replies.round());
+        }
+        self.replies.does(doing);
     }
 
     /// The client's unnamed statement is dropped. What undoes that.

@@ -1,14 +1,18 @@
 //! One client's conversation: what it asks for is looked at, routed to a server, relayed. The session's task owns both
 //! sockets; there is no second task and no channel on the way of a query.
 
+mod aborted;
 mod cleanup;
 mod copying;
 mod effects;
+mod ends;
 mod exchange;
+mod fate;
 mod greet;
 mod hold;
 mod intake;
 pub mod login;
+mod lost;
 mod misnamed;
 mod names;
 mod outbox;
@@ -19,6 +23,7 @@ mod slow;
 mod statements;
 mod survey;
 mod told;
+mod unanswered;
 mod welcome;
 
 use std::pin::Pin as Pinned;
@@ -106,6 +111,13 @@ pub struct Session {
     /// An error was answered for a request that had no server: its messages up to Sync are dropped.
     skipping: bool,
 
+    /// The round in which a portal got a statement that ends a transaction: it may be run in a later one.
+    commit_bound_in: Option<u64>,
+    /// What kept it on its server when PostgreSQL last was outside of a transaction: lost with the server.
+    settled_pin: Pin,
+    /// The request at the front is being asked again, its server was lost.
+    repeating: bool,
+
     /// Statements that were not prepared after all, by number and client's name, for as long as they may be used.
     lost_names: Vec<(u64, Box<[u8]>)>,
 
@@ -159,6 +171,9 @@ impl Session {
 
     /// One request, or as many as one server answers in a row.
     async fn turn(&mut self) -> Result<(), Close> {
+        if self.status != TxStatus::Idle {
+            return self.answer_aborted().await;
+        }
         let (class, ends) = self.next_request().await?;
         match ends {
             Some(Ends::Terminate) => return Err(Close::ByClient),
@@ -312,6 +327,7 @@ impl Session {
 
     /// Answers the request at the front with `error`; the session goes on behind it.
     async fn refuse(&mut self, error: PgError, ends: Option<Ends>) -> Result<(), Close> {
+        self.repeating = false;
         let ends = match (ends, self.survey()) {
             (None, Survey::Whole { ends, .. }) => Some(ends),
             (ends, _) => ends,

@@ -5,13 +5,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::copying::Copying;
+use super::ends::Ends;
+use super::fate::Doing;
 use super::names::{Statement, known};
 use super::told::Told;
 use crate::net::buffer::Buffer;
 use crate::route::TxStatus;
 use crate::server::prepared::StatementId;
 use crate::sql::Class;
-use crate::wire::error::PgError;
+use crate::wire::error::{PgError, is_goodbye};
 use crate::wire::frame::{self, HEADER};
 
 /// Why a ReadyForQuery is to come.
@@ -88,15 +90,6 @@ pub struct Round {
     pub injected_error: Option<PgError>,
 }
 
-/// The transactions that ended within a round, by the tags of their CommandComplete. (So does ROLLBACK TO count.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ends {
-    pub commits: u32,
-    pub rollbacks: u32,
-    /// Nothing was run after the last of them.
-    pub last: bool,
-}
-
 /// Why `walk` stopped.
 #[derive(Debug)]
 pub enum Walked {
@@ -105,23 +98,32 @@ pub enum Walked {
     Ready(Round),
     /// An ErrorResponse between these positions names a statement as the server knows it. It is not forwarded yet.
     Misnamed(usize, usize),
+    /// PostgreSQL said goodbye, which is not forwarded: the server is lost, the session may not be.
+    Lost,
     /// Not protocol 3.
     Garbage,
 }
 
 #[derive(Default)]
 pub struct Replies {
-    awaited: VecDeque<Waiting>,
-    ops: VecDeque<(u64, Op)>,
+    pub(super) awaited: VecDeque<Waiting>,
+    pub(super) ops: VecDeque<(u64, Op)>,
     /// ReadyForQuery asked for so far: the number of the round that is being sent.
     round: u64,
+    /// What the statements of the round that is being sent do, and whether any of them is run.
+    pub(super) doing: Doing,
+    pub(super) runs: bool,
     /// Bytes of a message's body still to pass.
-    rest: usize,
-    rest_forwarded: bool,
+    pub(super) rest: usize,
+    pub(super) rest_forwarded: bool,
     /// After an error in an extended request: PostgreSQL skips all up to a Sync that is not sent yet.
-    skips: bool,
+    pub(super) skips: bool,
     pub copy: Copying,
-    failed: bool,
+    pub(super) failed: bool,
+    /// Something was forwarded that only an answer can bring (unlike notices, notifications, parameters).
+    pub has_answered: bool,
+    /// A name of the client's was prepared since the exchange began.
+    pub has_prepared: bool,
     ends: Ends,
     injected_error: Option<PgError>,
     pub told: Told,
@@ -139,6 +141,7 @@ pub struct Replies {
 pub struct Waiting {
     pub awaited: Awaited,
     round: u64,
+    pub doing: Doing,
     /// CopyDone and CopyFail sent as part of it, ahead of its Sync; and behind it, before the next request began.
     pub ends_inside: u32,
     pub ends_after: u32,
@@ -169,8 +172,27 @@ impl Replies {
             self.skips = false;
         }
         let ends_inside = self.copy.request_sent();
-        self.awaited.push_back(Waiting { awaited, round: self.round, ends_inside, ends_after: 0 });
+        let doing = if awaited == Awaited::Injected { Doing::NOTHING } else { self.take_doing() };
+        self.awaited.push_back(Waiting { awaited, round: self.round, doing, ends_inside, ends_after: 0 });
         self.round += 1;
+    }
+
+    /// A statement is being sent, or bound to a portal.
+    #[inline]
+    pub fn does(&mut self, doing: Doing) {
+        self.doing = self.doing.then(doing);
+    }
+
+    /// What was bound is being run.
+    #[inline]
+    pub fn executes(&mut self) {
+        self.runs = true;
+    }
+
+    #[inline]
+    fn take_doing(&mut self) -> Doing {
+        let doing = std::mem::replace(&mut self.doing, Doing::NOTHING);
+        if std::mem::take(&mut self.runs) { doing } else { Doing::NOTHING }
     }
 
     /// A Parse or Close is being sent.
@@ -296,11 +318,15 @@ impl Replies {
                 if header.tag == b'Z' {
                     return self.ready(buffer, forward, from, to);
                 }
+                if header.tag == b'E' && is_goodbye(buffer.range(from + HEADER, to)) {
+                    return Walked::Lost;
+                }
                 let kept = self.look(header.tag, buffer, from, to);
                 if header.tag == b'E' && !injected && names_a_statement_of_ours(buffer.range(from, to)) {
                     return Walked::Misnamed(from, to);
                 }
                 if kept && (!injected || header.tag == b'S') {
+                    self.has_answered |= !matches!(header.tag, b'S' | b'N');
                     push(forward, from, to);
                 }
             } else {
@@ -309,6 +335,7 @@ impl Replies {
                 }
                 self.rest = header.size;
                 self.rest_forwarded = !injected || header.tag == b'A';
+                self.has_answered |= self.rest_forwarded && !matches!(header.tag, b'A' | b'N');
             }
         }
     }
@@ -327,14 +354,28 @@ impl Replies {
                 let is_news = self.parameter(buffer.range(from + HEADER, to));
                 return is_news || !self.is_injected();
             }
-            b'G' => self.copy.begins(&mut self.awaited),
+            b'G' => self.copy_begins(),
+            // On its way down PostgreSQL warns everybody; a session that goes on need not know.
+            b'N' => return field(buffer.range(from + HEADER, to), b'C') != Some(b"57P02"),
             _ => {}
         }
         true
     }
 
+    fn copy_begins(&mut self) {
+        let (rounds, doing) =
+            (self.awaited.len(), self.awaited.iter().fold(Doing::NOTHING, |all, w| all.then(w.doing)));
+        self.copy.begins(&mut self.awaited);
+        if self.awaited.len() < rounds {
+            // A Sync is ignored: what stood before it goes on.
+            (self.doing, self.runs) = (doing.then(self.doing), true);
+        }
+    }
+
     fn acknowledged(&mut self, tag: u8, buffer: &mut Buffer, from: usize) -> bool {
-        match self.ops.pop_front() {
+        let op = self.ops.pop_front();
+        self.has_prepared |= matches!(op, Some((_, Op { undo: Undo::Parse { client: Some(_), .. }, .. })));
+        match op {
             Some((_, Op { reply: Reply::Swallow, .. })) => false,
             Some((_, Op { reply: Reply::AsParseComplete, .. })) if tag == b'3' => {
                 *buffer.byte_mut(from) = b'1';
@@ -424,6 +465,7 @@ impl Replies {
             self.ops.shrink_to(KEPT);
         }
         if matches!(awaited, Awaited::Query | Awaited::Sync | Awaited::FunctionCall) {
+            self.has_answered = true;
             push(forward, from, to);
         }
         Walked::Ready(Round {
@@ -437,22 +479,6 @@ impl Replies {
     }
 }
 
-// === impl Ends ===
-
-impl Ends {
-    #[inline]
-    fn note(&mut self, tag: &[u8]) {
-        let (commit, rollback) = (tag == b"COMMIT\0", tag == b"ROLLBACK\0");
-        self.commits += u32::from(commit);
-        self.rollbacks += u32::from(rollback);
-        self.last = commit || rollback;
-    }
-
-    pub fn none(self) -> bool {
-        self.commits + self.rollbacks == 0
-    }
-}
-
 /// Only PostgreSQL's own words count, not what a text of the client's may say.
 fn names_a_statement_of_ours(error: &[u8]) -> bool {
     error.windows(OURS.len()).any(|window| window == OURS)
@@ -463,7 +489,7 @@ pub const OURS: &[u8] = b"prepared statement \"pgherd.";
 
 #[inline]
 fn looks_into(tag: u8) -> bool {
-    matches!(tag, b'Z' | b'C' | b'1' | b'3' | b'E' | b'S' | b'G')
+    matches!(tag, b'Z' | b'C' | b'1' | b'3' | b'E' | b'S' | b'G' | b'N')
 }
 
 #[inline]
@@ -507,7 +533,7 @@ mod tests {
                 match walked {
                     Walked::Ready(round) => rounds.push(round),
                     Walked::NeedMore => break,
-                    Walked::Misnamed(..) | Walked::Garbage => panic!("{input:?}"),
+                    Walked::Misnamed(..) | Walked::Lost | Walked::Garbage => panic!("{input:?}"),
                 }
             }
         }

@@ -45,6 +45,12 @@ impl Session {
                 self.shared.writes.beat();
             }
         }
+        if self.status == TxStatus::Idle {
+            self.settled_pin = self.pin;
+            self.commit_bound_in = None;
+        }
+        self.repeating = false;
+        self.inbox.mark = None;
         self.count_round(sent_at);
         if self.config.pool.mode == PoolMode::Statement && self.status != TxStatus::Idle {
             return Err(Close::Error(
@@ -78,7 +84,7 @@ impl Session {
         self.request_at = now;
     }
 
-    fn undo(&mut self, server: &mut Server, undo: Undo) {
+    pub(super) fn undo(&mut self, server: &mut Server, undo: Undo) {
         match undo {
             Undo::Nothing => {}
             Undo::ParseUnnamed { count, own } => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::effects::Traces;
+use super::fate::Doing;
 use super::intake::Taken;
 use super::names::Statement;
 use super::replies::{Op, Reply, Undo};
@@ -51,13 +52,7 @@ impl Session {
             self.parse_again(server, header);
             return Ok(None);
         }
-        let limits = &self.config.limits;
-        if self.names.len() >= limits.max_client_statements {
-            return Err(too_much("too many prepared statements", "max_client_statements"));
-        }
-        if self.names.bytes() + header.size > limits.max_client_statement_bytes {
-            return Err(too_much("the prepared statements are too large", "max_client_statement_bytes"));
-        }
+        self.check_statement_limits(header.size)?;
         self.generation = self.shared.statement_generation.load(Relaxed);
         let statement = Arc::new(Statement::new(parse.tail, class, self.shared.seed, self.generation));
         let name: Box<[u8]> = parse.name.into();
@@ -79,6 +74,18 @@ impl Session {
         self.count_names();
         self.inbox.start += header.size;
         Ok(None)
+    }
+
+    /// Whether one more statement of so many `bytes` may be kept.
+    pub(super) fn check_statement_limits(&self, bytes: usize) -> Result<(), Close> {
+        let limits = &self.config.limits;
+        if self.names.len() >= limits.max_client_statements {
+            return Err(too_much("too many prepared statements", "max_client_statements"));
+        }
+        if self.names.bytes() + bytes > limits.max_client_statement_bytes {
+            return Err(too_much("the prepared statements are too large", "max_client_statement_bytes"));
+        }
+        Ok(())
     }
 
     /// A statement that is not kept: the server knows it by the client's own name, and the client stays there.
@@ -164,10 +171,10 @@ impl Session {
             return Some(Taken::Wait);
         }
         let Some(statement) = self.names.get(bind.statement).map(Arc::clone) else {
-            // PostgreSQL says 26000: it does not know the name either, unless it looks like ours.
-            if bind.statement.starts_with(PREFIX) {
-                let (head, portal_end, name) =
-                    (bind.head, HEADER + bind.portal.len(), Box::<[u8]>::from(bind.statement));
+            // PostgreSQL says 26000: it does not know the name either, unless it looks like ours, or was too large to keep.
+            let (head, portal_end, name) = (bind.head, HEADER + bind.portal.len(), Box::<[u8]>::from(bind.statement));
+            self.replies.does(Doing::ANYTHING);
+            if name.starts_with(PREFIX) {
                 let number = self.stand_in(&name);
                 self.push_bind(header, number, head, portal_end);
             } else {
@@ -177,7 +184,7 @@ impl Session {
         };
         let (head, portal_end) = (bind.head, HEADER + bind.portal.len());
         let Some(number) = self.ensure(server, &statement) else { return Some(Taken::Wait) };
-        self.wrote |= statement.class.may_write();
+        self.binds(statement.class);
         self.remember_statement(&statement);
         if statement.class.leaves_traces() {
             self.note_statement(server, &statement);
@@ -327,14 +334,14 @@ impl Session {
                     self.replies.await_op(Op { reply: Reply::Swallow, undo });
                     server.unnamed = mine;
                 }
-                self.wrote |= class.may_write();
+                self.binds(class);
                 self.remember_unnamed();
                 if class.leaves_traces() {
                     self.note_unnamed(server);
                 }
             }
             // One that was too large to keep.
-            None if server.unnamed == Some((self.entry.id, NOT_KEPT)) => {}
+            None if server.unnamed == Some((self.entry.id, NOT_KEPT)) => self.replies.does(Doing::ANYTHING),
             None => {
                 // Maybe another client's: this one has none, and PostgreSQL shall say so.
                 self.outbox.push_own(|out| frontend::push_close_statement(out, b""));

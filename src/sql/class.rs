@@ -146,7 +146,9 @@ impl Class {
         if self.kind == Kind::Empty || next.kind == Kind::Empty {
             return if self.kind == Kind::Empty { next } else { self };
         }
-        let control = self.kind.is_transaction_control() || next.kind.is_transaction_control();
+        // By its reason: PREPARE TRANSACTION and the like have no kind of their own.
+        let controls = |class: Self| class.kind.is_transaction_control() || class.reason == Reason::TransactionControl;
+        let control = controls(self) || controls(next);
         let effects = self.effects | next.effects;
         let (kind, reason) = match (control, self.is_read()) {
             (true, _) => (Kind::Mixed, Reason::TransactionControl),

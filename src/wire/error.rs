@@ -18,6 +18,11 @@ pub struct PgError {
 pub mod sqlstate {
     pub const PROTOCOL_VIOLATION: &str = "08P01";
     pub const CONNECTION_FAILURE: &str = "08006";
+    pub const SERIALIZATION_FAILURE: &str = "40001";
+    pub const IN_FAILED_TRANSACTION: &str = "25P02";
+    pub const DUPLICATE_STATEMENT: &str = "42P05";
+    pub const UNDEFINED_STATEMENT: &str = "26000";
+    pub const UNDEFINED_CURSOR: &str = "34000";
     pub const CANNOT_CONNECT: &str = "08001";
     pub const TRANSACTION_RESOLUTION_UNKNOWN: &str = "08007";
     pub const FEATURE_NOT_SUPPORTED: &str = "0A000";
@@ -135,6 +140,21 @@ pub fn sqlstate_of(body: &[u8]) -> Option<&[u8]> {
     fields(body).find(|(code, _)| *code == b'C').map(|(_, text)| text)
 }
 
+/// FATAL and PANIC that are not this client's doing: shutdown, crash, a conflict with recovery, a full disk …
+pub fn is_goodbye(body: &[u8]) -> bool {
+    let code = sqlstate_of(body).unwrap_or_default();
+    let severity = fields(body).find(|(code, _)| *code == b'V').map(|(_, text)| text);
+    match severity {
+        Some(b"PANIC") => true,
+        Some(b"FATAL") => {
+            matches!(code, b"57P01" | b"57P02" | b"57P03" | b"40001")
+                || code.starts_with(b"53")
+                || code.starts_with(b"58")
+        }
+        _ => false,
+    }
+}
+
 impl fmt::Display for PgError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} (SQLSTATE {})", self.severity, self.message, self.sqlstate)
@@ -155,6 +175,19 @@ mod tests {
         assert_eq!(u32::from_be_bytes(bytes[1..5].try_into().unwrap()) as usize + 1, bytes.len());
         assert_eq!(PgError::parse(&bytes[5..]), error);
         assert_eq!(sqlstate_of(&bytes[5..]), Some(&b"53300"[..]));
+    }
+
+    #[test]
+    fn a_goodbye_is_not_what_a_client_has_brought_upon_itself() {
+        let is = |severity: &str, code: &str| {
+            is_goodbye(&PgError { severity: severity.into(), ..PgError::error(code, "") }.to_bytes()[5..])
+        };
+        for code in ["57P01", "57P02", "40001", "53200", "58030"] {
+            assert!(is("FATAL", code) && is("PANIC", code) && !is("ERROR", code), "{code}");
+        }
+        for code in ["08P01", "25P03", "57P04", "57P05"] {
+            assert!(!is("FATAL", code), "{code}");
+        }
     }
 
     #[test]

@@ -15,5 +15,6 @@ mod hostile;
 mod login;
 mod monitor;
 mod monitor_commands;
+mod outcomes;
 mod pooling;
 mod walkthrough;

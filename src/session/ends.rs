@@ -1,0 +1,26 @@
+//! Which transactions a round ended, as far as its answers tell. Pure.
+
+/// The transactions that ended within a round, by the tags of their CommandComplete. (So does ROLLBACK TO count.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    pub commits: u32,
+    pub rollbacks: u32,
+    /// Nothing was run after the last of them.
+    pub last: bool,
+}
+
+// === impl Ends ===
+
+impl Ends {
+    #[inline]
+    pub fn note(&mut self, tag: &[u8]) {
+        let (commit, rollback) = (tag == b"COMMIT\0", tag == b"ROLLBACK\0");
+        self.commits += u32::from(commit);
+        self.rollbacks += u32::from(rollback);
+        self.last = commit || rollback;
+    }
+
+    pub fn none(self) -> bool {
+        self.commits + self.rollbacks == 0
+    }
+}

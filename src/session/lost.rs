@@ -1,0 +1,138 @@
+//! The server is lost while a session has it. The session goes on: its client hears what became of what it had asked, and
+//! what can be asked again is.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use super::exchange::Exchange;
+use super::fate::Fate;
+use super::unanswered::{Unanswered, Words};
+use super::{Close, Session};
+use crate::client::registry::{Pin, Running};
+use crate::pool::Checkout;
+use crate::wire::error::{PgError, sqlstate};
+
+impl Session {
+    /// The server of this exchange is gone.
+    pub(super) async fn survive(&mut self, mut ex: Exchange) -> Result<(), Close> {
+        let unanswered = self.replies.abandon(std::mem::take(&mut self.request_open));
+        let Some(server) = ex.server.take() else { return Err(Close::ServerGone) };
+        let node = server.node;
+        let mark = self.inbox.mark.take();
+        let unanswered = self.bury(server, unanswered);
+        let fates = unanswered.fates(self.status);
+        let unknown = fates.rounds.iter().any(|(fate, _)| *fate == Fate::Unknown);
+        if std::mem::take(&mut self.wrote) && unknown {
+            // It may be there: a read that follows must show it then.
+            self.last_write = Some(Instant::now());
+            self.shared.writes.beat();
+        }
+        let goes_on = ex.leaving.is_none() && self.settled_pin == Pin::None && !unanswered.is_over;
+        if let Some(mark) = mark
+            && goes_on
+            && fates.repeats
+            && !unanswered.has_prepared
+            && !std::mem::replace(&mut self.repeating, true)
+        {
+            (self.inbox.start, self.passing) = (mark, 0);
+            self.avoid = self.avoid.and(node);
+            self.worker.buffers.give(&mut ex.buffer);
+            return Ok(());
+        }
+        self.repeating = false;
+        let mut bytes = Vec::new();
+        for (from, to) in ex.forward {
+            bytes.extend_from_slice(ex.buffer.range(from, to));
+        }
+        self.worker.buffers.give(&mut ex.buffer);
+        if goes_on && !unanswered.is_nothing() {
+            let told = unanswered.obituary(self.status, &words());
+            self.cell().errors.add(told.errors);
+            (self.status, self.skipping) = (told.status, told.skips);
+            bytes.extend_from_slice(&told.bytes);
+        }
+        self.send(&bytes).await?;
+        match ex.leaving.take() {
+            Some(close) => Err(close),
+            None if unanswered.is_over => Err(Close::ServerGone),
+            None if self.settled_pin != Pin::None => Err(Close::Error(state_is_lost(self.settled_pin, unknown))),
+            None => Ok(()),
+        }
+    }
+
+    /// The session has no server any more; what the server had not confirmed is as it was before.
+    fn bury(&mut self, mut server: Checkout, mut unanswered: Unanswered) -> Unanswered {
+        tracing::warn!(node = %self.pool.node.host, port = self.pool.node.port, client = %self.entry.addr,
+            process_id = server.key.process_id, "a server was lost while a client had it");
+        while let Some(op) = unanswered.ops.pop() {
+            self.undo(&mut server, op.undo);
+        }
+        self.shared.doubt(server.node);
+        server.discard();
+        self.entry.server_id.store(0, Relaxed);
+        self.entry.lock_cancel().what = Running::Nothing;
+        self.settings.forget_pending();
+        self.outbox.clear();
+        self.lost_names.clear();
+        (self.routed, self.flushed, self.dirty) = (false, false, false);
+        self.commit_bound_in = None;
+        self.pin = self.settled_pin;
+        self.entry.set_pin(self.pin);
+        unanswered
+    }
+}
+
+fn words() -> Words {
+    Words {
+        unknown: PgError::error(
+            sqlstate::TRANSACTION_RESOLUTION_UNKNOWN,
+            "the server was lost before it answered; whether the transaction was committed is not known",
+        )
+        .with_hint("Check whether it was before you repeat it."),
+        rolled_back: rolled_back(),
+        not_done: PgError::error(
+            sqlstate::CONNECTION_FAILURE,
+            "the server was lost before it answered; the statement changed nothing",
+        )
+        .with_hint("It can be repeated."),
+        failed: failed(),
+    }
+}
+
+/// To whom has a transaction open.
+pub(super) fn rolled_back() -> PgError {
+    PgError::error(sqlstate::SERIALIZATION_FAILURE, "the transaction was rolled back: the server was lost (failover)")
+        .with_hint("Repeat the transaction from its beginning.")
+}
+
+/// As PostgreSQL puts it.
+pub(super) fn failed() -> PgError {
+    PgError::error(
+        sqlstate::IN_FAILED_TRANSACTION,
+        "current transaction is aborted, commands ignored until end of transaction block",
+    )
+}
+
+/// To whom had something that only the lost server had.
+fn state_is_lost(pin: Pin, unknown: bool) -> PgError {
+    let what = match pin {
+        Pin::SessionMode => "the session's own state (pool.mode = \"session\")",
+        Pin::Setting => "settings",
+        Pin::TemporaryTable => "temporary tables",
+        Pin::HoldCursor => "cursors WITH HOLD",
+        Pin::Listen => "LISTEN",
+        Pin::AdvisoryLock => "advisory locks",
+        Pin::SqlPrepare => "statements of SQL's PREPARE",
+        Pin::Load => "libraries it had loaded",
+        Pin::LargeStatement => "a prepared statement too large to keep (limits.max_statement_bytes)",
+        Pin::None | Pin::Unknown => "the session's state",
+    };
+    if unknown {
+        let message = "the server was lost before it answered; whether the transaction was committed is not known";
+        return PgError::fatal(sqlstate::TRANSACTION_RESOLUTION_UNKNOWN, message)
+            .with_detail(format!("Lost with the server: {what}."))
+            .with_hint("Connect again, and check whether it was before you repeat it.");
+    }
+    PgError::fatal(sqlstate::ADMIN_SHUTDOWN, format!("the server was lost, and with it {what}"))
+        .with_hint("Connect again.")
+}

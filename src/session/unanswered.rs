@@ -1,0 +1,133 @@
+//! What was asked of a server and will never be answered, once that server is lost. Pure.
+
+use super::fate::{Doing, Fate, Fates};
+use super::replies::{Awaited, Op, Replies};
+use crate::route::TxStatus;
+use crate::wire::auth;
+use crate::wire::error::PgError;
+use crate::wire::frame;
+
+pub struct Unanswered {
+    /// Rounds of the client's, in order.
+    rounds: Vec<(Awaited, Doing)>,
+    /// An extended request without its Sync: what it does.
+    open: Option<Doing>,
+    /// The first of them has an error for its answer already.
+    failed: bool,
+    /// Parse and Close that were not acknowledged, the first one first.
+    pub ops: Vec<Op>,
+    /// A name of the client's was prepared meanwhile: preparing it again would fail.
+    pub has_prepared: bool,
+    /// The session can't go on: PostgreSQL has ended it and said why, or a message to the client was cut in the middle, or
+    /// how many answers it expects depends on what the server had read of a COPY.
+    pub is_over: bool,
+}
+
+/// What a client hears of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Obituary {
+    pub bytes: Vec<u8>,
+    /// Errors among them.
+    pub errors: u64,
+    /// Of the transaction, as the client knows it now.
+    pub status: TxStatus,
+    /// All messages up to a Sync are to be dropped.
+    pub skips: bool,
+}
+
+/// Errors by fate.
+pub struct Words {
+    pub unknown: PgError,
+    pub rolled_back: PgError,
+    pub not_done: PgError,
+    /// What PostgreSQL says once a transaction has failed.
+    pub failed: PgError,
+}
+
+// === impl Replies ===
+
+impl Replies {
+    /// Nothing more will come. `request_open`: parts of an extended request were sent, its Sync was not.
+    pub fn abandon(&mut self, request_open: bool) -> Unanswered {
+        let told = std::mem::take(&mut self.told);
+        let dead = std::mem::take(self);
+        self.told = told;
+        let mut rounds: Vec<_> = dead.awaited.iter().map(|waiting| (waiting.awaited, waiting.doing)).collect();
+        rounds.retain(|(awaited, _)| *awaited != Awaited::Injected);
+        let mut open = request_open.then_some(dead.doing);
+        if let Some((Awaited::OwnSync, doing)) = rounds.last().copied() {
+            // The client's own Sync is still to come.
+            rounds.pop();
+            open = Some(doing);
+        }
+        if dead.skips {
+            open = Some(Doing::NOTHING);
+        }
+        Unanswered {
+            rounds,
+            open,
+            failed: dead.failed || dead.skips,
+            ops: dead.ops.into_iter().map(|(_, op)| op).collect(),
+            has_prepared: dead.has_prepared,
+            is_over: dead.fatal
+                || (dead.rest > 0 && dead.rest_forwarded)
+                || (!dead.copy.is_open() && !dead.copy.is_over()),
+        }
+    }
+}
+
+// === impl Unanswered ===
+
+impl Unanswered {
+    pub fn is_nothing(&self) -> bool {
+        self.rounds.is_empty() && self.open.is_none()
+    }
+
+    /// `status`: as PostgreSQL last told.
+    pub fn fates(&self, status: TxStatus) -> Fates {
+        let doings: Vec<_> = self.rounds.iter().map(|(_, doing)| *doing).chain(self.open).collect();
+        let mut fates = Fates::of(status, &doings);
+        if self.failed
+            && let Some(first) = fates.rounds.first_mut()
+        {
+            *first = match status {
+                TxStatus::Idle => (Fate::NotDone, TxStatus::Idle),
+                TxStatus::InTransaction | TxStatus::Failed => (Fate::RolledBack, TxStatus::Failed),
+            };
+        }
+        fates
+    }
+
+    /// An error for each round, and what PostgreSQL would say of its own accord behind it.
+    pub fn obituary(&self, status: TxStatus, words: &Words) -> Obituary {
+        let mut said = Obituary { bytes: Vec::with_capacity(256), errors: 0, status, skips: self.open.is_some() };
+        let fates = self.fates(status);
+        for (at, (fate, behind)) in fates.rounds.into_iter().enumerate() {
+            let error = match fate {
+                _ if at == 0 && self.failed => None,
+                Fate::Unknown => Some(&words.unknown),
+                Fate::AsAsked if self.rounds.get(at).is_some_and(|(awaited, _)| *awaited == Awaited::Query) => {
+                    push_rollback(&mut said.bytes);
+                    None
+                }
+                Fate::RolledBack | Fate::AsAsked if said.status == TxStatus::Failed => Some(&words.failed),
+                Fate::RolledBack | Fate::AsAsked => Some(&words.rolled_back),
+                Fate::NotDone => Some(&words.not_done),
+            };
+            if let Some(error) = error {
+                error.encode(&mut said.bytes);
+                said.errors += 1;
+            }
+            said.status = behind;
+            if at < self.rounds.len() {
+                auth::push_ready_for_query(&mut said.bytes, behind.as_byte());
+            }
+        }
+        said
+    }
+}
+
+/// CommandComplete of a ROLLBACK.
+pub fn push_rollback(out: &mut Vec<u8>) {
+    frame::push(out, b'C', |out| out.extend_from_slice(b"ROLLBACK\0"));
+}
