@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Close, Refused, Session};
 use crate::client::registry::{ClientState, HeldPlace, Pin, Running};
+use crate::cluster::Topology;
 use crate::config::{Consistency, PoolMode};
 use crate::pool::{Checkout, CheckoutError, Pool};
 use crate::route::{Avoid, Target, Turn, route};
@@ -70,7 +71,15 @@ impl Session {
             };
             let pool = self.pool_on(node);
             self.pool = Arc::clone(&pool);
-            match self.unless_interrupted(pool.checkout(self.worker.index)).await? {
+            let mut watcher = self.shared.topology.watch();
+            let lent = async {
+                tokio::select! {
+                    lent = pool.checkout(self.worker.index) => Some(lent),
+                    () = async { while is_fit(&target, &self.shared.topology.load()) { watcher.changed().await } } => None,
+                }
+            };
+            let Some(lent) = self.unless_interrupted(lent).await? else { continue };
+            match lent {
                 Ok(checkout) => return Ok(checkout),
                 Err(CheckoutError::Connect(error)) if is_unreachable(&error) => {
                     tracing::warn!(host = pool.node.host, port = pool.node.port, %error, "a node can't be reached");
@@ -228,6 +237,15 @@ pub(super) fn connect_error(error: ConnectError) -> PgError {
             PgError::error(sqlstate::INVALID_AUTHORIZATION, format!("the proxy can't log in to the server: {reason}"))
         }
         other => PgError::error(sqlstate::CANNOT_CONNECT, format!("the proxy can't connect to the server: {other}")),
+    }
+}
+
+/// A node that froze may be waited for until a timeout, but not once another one has its place.
+fn is_fit(target: &Target, topology: &Topology) -> bool {
+    match target {
+        Target::Primary(node) => topology.primary == Some(*node),
+        Target::Standby(node) => topology.standbys.contains(node),
+        Target::Stay | Target::Hold { .. } => true,
     }
 }
 
