@@ -26,6 +26,7 @@ pub mod shared;
 
 // floor 3: tasks
 pub mod admin;
+pub mod check;
 pub mod monitor;
 pub mod session;
 

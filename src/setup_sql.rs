@@ -4,6 +4,11 @@
 /// What `auth.query` is by default: asks for the name and the verifier of one role.
 pub const LOOKUP_QUERY: &str = "SELECT rolname, verifier FROM pgherd.lookup($1)";
 
+/// Makes the table that takes the first write of each new primary.
+pub const EPOCH_TABLE: &str = "\
+CREATE TABLE IF NOT EXISTS pgherd.epoch (epoch bigint NOT NULL, primary_name text NOT NULL, timeline int NOT NULL, \
+opened_at timestamptz NOT NULL DEFAULT pg_catalog.now())";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetupSql {
     /// The monitor role: `monitor.user` of the configuration. See `valid_role`.
@@ -22,6 +27,7 @@ pub fn setup_sql(options: &SetupSql) -> String {
     TEMPLATE
         .trim_start()
         .replace("@failover@", if options.failover { FAILOVER } else { "" })
+        .replace("@epoch@", EPOCH_TABLE)
         .replace("@superusers@", superusers)
         .replace("@literal@", &quoted(&options.user, '\''))
         .replace("@role@", &quoted(&options.user, '"'))
@@ -131,12 +137,7 @@ BEGIN
 END
 $setup$;
 -- The first write of each new primary: that it is acknowledged proves that its standbys follow.
-CREATE TABLE IF NOT EXISTS pgherd.epoch (
-  epoch bigint NOT NULL,
-  primary_name text NOT NULL,
-  timeline int NOT NULL,
-  opened_at timestamptz NOT NULL DEFAULT pg_catalog.now()
-);
+@epoch@;
 REVOKE ALL ON TABLE pgherd.epoch FROM PUBLIC;
 GRANT SELECT, INSERT, DELETE ON TABLE pgherd.epoch TO @role@;
 "#;

@@ -3,7 +3,7 @@
 
 mod logging;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config};
 use crate::setup_sql::{LOOKUP_QUERY, SetupSql, setup_sql, valid_role};
-use crate::{demo, proxy, version};
+use crate::{check, demo, proxy, version};
 
 const MISCONFIGURED: u8 = 2;
 
@@ -20,7 +20,8 @@ const MISCONFIGURED: u8 = 2;
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(file) => run(file.config),
-        Command::Check(file) => check(&file.config),
+        Command::Check(options) if options.cluster => check_cluster(&options.file.config),
+        Command::Check(options) => check(&options.file.config),
         Command::Demo(options) => demo::run(options.into()),
         Command::SetupSql(options) => print(&options.text()),
     }
@@ -41,6 +42,8 @@ Examples:
   pgherd demo                          see it work: three PostgreSQL instances, the proxy, and some load
   pgherd setup-sql | psql -d postgres  install what the proxy needs, on the primary
   pgherd check --config proxy.toml     is this configuration right, and what does it amount to?
+  pgherd check --config proxy.toml --cluster
+                                       is the cluster ready for a failover?
   pgherd run --config proxy.toml       be the proxy
 
 Exit codes: 0 all well; 1 it failed; 2 wrong usage or configuration.";
@@ -50,9 +53,9 @@ enum Command {
     /// Be the proxy, in the foreground, until SIGTERM or SIGINT
     #[command(after_help = RUN_EXAMPLES)]
     Run(ConfigFile),
-    /// Read the configuration as `run` would, and print what it amounts to, secrets masked
+    /// Read the configuration as `run` would, and print what it amounts to, secrets masked; or check the cluster
     #[command(after_help = CHECK_EXAMPLES)]
-    Check(ConfigFile),
+    Check(CheckOptions),
     /// Start a real cluster of three on this machine and the proxy before it, and show it at work
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoOptions),
@@ -73,8 +76,15 @@ const CHECK_EXAMPLES: &str = "\
 Examples:
   pgherd check --config proxy.toml
   pgherd check --config proxy.toml > /dev/null && systemctl reload pgherd
+  pgherd check --config proxy.toml --cluster
+  pgherd check --config proxy.toml --cluster | grep '=#'    only the SQL
 
-Exit code 0: the configuration is right. 2: it is not, and the message on stderr says where and what is allowed.";
+With --cluster, as the monitor's role and without changing anything, each node is asked what failover.mode = \"automatic\"
+needs: also while it is \"off\". Of each requirement it is said: ok; missing (a failover would not work, or would lose what
+failover.durability promises to keep); or advice (it would be slower, or harder to mend afterwards). What mends it stands below.
+
+Exit code 0: the configuration is right, and with --cluster nothing is missing. 1: something is missing. 2: the configuration is
+wrong, and the message on stderr says where and what is allowed.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:
@@ -97,6 +107,15 @@ struct ConfigFile {
     /// The configuration (TOML); proxy.toml of the distribution explains every key
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
+}
+
+#[derive(Args, Debug)]
+struct CheckOptions {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Ask the nodes whether they are ready for a failover, and print the SQL that mends what is missing
+    #[arg(long)]
+    cluster: bool,
 }
 
 #[derive(Args, Debug)]
@@ -157,6 +176,26 @@ fn check(path: &Path) -> ExitCode {
             print(&config.to_toml_masked())
         }
         Err(code) => code,
+    }
+}
+
+fn check_cluster(path: &Path) -> ExitCode {
+    let config = match load(path) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "pgherd: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let checked = runtime.block_on(check::cluster(&config, coloured));
+    match print(&checked.text) {
+        code if checked.is_missing || code != ExitCode::SUCCESS => ExitCode::FAILURE,
+        code => code,
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "what a failed test needs to be understood")]
 
 mod admin;
+mod check;
 mod cluster;
 mod consistency;
 mod demo;

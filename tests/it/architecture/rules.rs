@@ -18,7 +18,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("words", &["config", "feed", "setup_sql", "stats", "version", "wire"]),
     ("decisions", &["cluster", "credential", "route", "sql"]),
     ("connections", &["agent", "client", "net", "orders", "pool", "server", "shared"]),
-    ("tasks", &["admin", "monitor", "session"]),
+    ("tasks", &["admin", "check", "monitor", "session"]),
     ("assembly", &["cli", "demo", "proxy", "worker"]),
     ("entry", &["lib", "main"]),
 ];
@@ -61,6 +61,9 @@ const PURE: &[&str] = &[
     "src/agent/api.rs",
     "src/shared.rs",
     "src/session/names.rs",
+    "src/check/facts.rs",
+    "src/check/report.rs",
+    "src/check/requirements/",
     "src/admin/command.rs",
     "src/admin/frame.rs",
     "src/admin/histograms.rs",
