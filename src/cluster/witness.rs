@@ -52,8 +52,9 @@ pub(super) struct Question<'a> {
     pub(super) wanted: u32,
     /// In quorum mode, if it is known.
     pub(super) quorum: Option<&'a Quorum>,
-    /// WAL receivers may be made to connect anew.
+    /// WAL receivers may be made to connect anew, now or in a moment.
     pub(super) may_check: bool,
+    pub(super) will_check: bool,
     pub(super) now: Instant,
 }
 
@@ -144,7 +145,8 @@ impl Witness {
             // Connected anew since.
             Check::Done(at) if told.at > at && question.now < at + FRESH => Testimony::Hears,
             Check::Done(at) if told.at <= at => Testimony::Awaited,
-            _ if !question.may_check => Testimony::Awaited,
+            _ if !question.may_check && question.will_check => Testimony::Awaited,
+            _ if !question.may_check => Testimony::Hears,
             _ => Testimony::Stale,
         }
     }

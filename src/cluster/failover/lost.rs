@@ -166,7 +166,8 @@ impl Failover {
             wanted: self.settings.witnesses,
             quorum: self.quorum.as_ref(),
             // A killed primary's standbys notice by themselves, in milliseconds.
-            may_check: is_silent || facts.now >= since + FRESH,
+            will_check: self.acts_by_itself(),
+            may_check: self.acts_by_itself() && (is_silent || facts.now >= since + FRESH),
             now: facts.now,
         };
         match witness::verdict(facts.members, &self.witnesses, &question) {

@@ -231,6 +231,11 @@ impl Failover {
         if self.wants_quorum() { Duration::ZERO } else { self.settings.grace }
     }
 
+    /// Nodes are changed without an order.
+    fn acts_by_itself(&self) -> bool {
+        self.settings.mode == FailoverMode::Automatic && !self.is_paused
+    }
+
     fn wants_quorum(&self) -> bool {
         self.settings.durability == Durability::Quorum
     }
@@ -304,7 +309,7 @@ impl Failover {
             _ => return None,
         };
         self.orphans.find_severed(primary, facts);
-        if self.settings.mode == FailoverMode::Automatic && !self.is_paused && matches!(self.state, State::Steady) {
+        if self.acts_by_itself() && matches!(self.state, State::Steady) {
             self.orphans.find_homeless(primary, facts, actions);
         }
         self.orphans.tend(primary, facts, actions)

@@ -81,6 +81,9 @@ impl Failover {
         let State::Revoking(revoking) = &self.state else { return };
         let mut waits_for: Vec<NodeId> =
             revoking.cuts.iter().filter(|cut| cut.waits_for_an_answer(facts)).map(|cut| cut.node).collect();
+        let counts = |id: &NodeId| self.quorum.as_ref().is_some_and(|quorum| is_of(quorum, facts.member(*id)));
+        let below = revoking.cascading(facts).filter(counts);
+        waits_for.extend(below.filter(|id| !revoking.was_heard_since(*id, facts)));
         let is_cut = revoking.cuts.iter().all(|cut| cut.is_settled(facts));
         // A primary that lives is asked once more: others than our clients may have written meanwhile.
         if revoking.attempt.is_switchover() && !revoking.was_heard_since(lost.id, facts) {
@@ -122,7 +125,9 @@ impl Failover {
         }
         let quorum: &Quorum = self.quorum.as_ref().ok_or("the quorum is not known")?;
         let severed = revoking.cuts.iter().filter(|cut| cut.is_severed(facts) && is_of(quorum, facts.member(cut.node)));
-        let (count, needed) = (severed.count(), quorum.to_revoke());
+        let below = revoking.cascading(facts).filter(|id| is_of(quorum, facts.member(*id)));
+        let below = below.filter(|id| revoking.is_covered(*id, facts));
+        let (count, needed) = (severed.count() + below.count(), quorum.to_revoke());
         if count >= needed {
             return Ok(());
         }
@@ -211,14 +216,31 @@ impl Revoking {
         }
     }
 
-    /// The lost primary has told something since all were cut off.
-    fn was_heard_since(&self, lost: NodeId, facts: &Facts<'_>) -> bool {
+    /// Standbys that stream from one that is cut off: the lost primary does not hear them.
+    fn cascading(&self, facts: &Facts<'_>) -> impl Iterator<Item = NodeId> {
+        let is_cut = |id: NodeId| self.cuts.iter().any(|cut| cut.node == id && cut.is_severed(facts));
+        let below = facts.topology.nodes.iter().filter(move |node| {
+            let streams = node.observation.as_ref().is_some_and(|told| told.in_recovery && told.has_receiver);
+            streams && facts.member(node.id).failure.is_none() && node.upstream.is_some_and(is_cut)
+        });
+        below.map(|node| node.id)
+    }
+
+    /// Whatever this cascading standby has, one that is cut off has, too.
+    fn is_covered(&self, id: NodeId, facts: &Facts<'_>) -> bool {
+        let received = |id| facts.member(id).observation.as_ref().and_then(|told| told.received);
+        let best = self.cuts.iter().filter(|cut| cut.is_severed(facts)).filter_map(|cut| received(cut.node)).max();
+        self.was_heard_since(id, facts) && received(id).is_some() && received(id) <= best
+    }
+
+    /// The node has told something since all were cut off.
+    fn was_heard_since(&self, node: NodeId, facts: &Facts<'_>) -> bool {
         let severed = self.cuts.iter().filter_map(|cut| match cut.progress {
             Progress::Severed(at) => Some(at),
             _ => None,
         });
         let last = severed.max();
-        facts.member(lost).observation.as_ref().is_some_and(|told| last.is_none_or(|last| told.at >= last))
+        facts.member(node).observation.as_ref().is_some_and(|told| last.is_none_or(|last| told.at >= last))
     }
 
     /// Who may have been cut off.
