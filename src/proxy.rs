@@ -1,6 +1,6 @@
 //! The running proxy: assembled, announced, drained.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,12 +8,17 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
+use crate::monitor::StateFile;
 use crate::pool::janitor;
 use crate::shared::Shared;
 use crate::worker::Workers;
 use crate::{admin, monitor, net};
 
-/// Runs until it is told to stop (SIGTERM, SIGINT). Exit code 0 after a drain, 1 if it can't start.
+/// What was asked for can't be done as it is configured; as for a configuration with errors.
+const MISCONFIGURED: u8 = 2;
+
+/// Runs until it is told to stop (SIGTERM, SIGINT). Exit code 0 after a drain, 1 if it can't start, 2 if its state file
+/// is broken or can't be written.
 pub fn run(config: Config, path: PathBuf) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -22,7 +27,15 @@ pub fn run(config: Config, path: PathBuf) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(supervise(config, path)) {
+    let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+    let state = match StateFile::open(&directory, &config.failover) {
+        Ok(state) => state,
+        Err(error) => {
+            tracing::error!("can't start: {error}");
+            return ExitCode::from(MISCONFIGURED);
+        }
+    };
+    match runtime.block_on(supervise(config, path, state)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("can't start: {error}");
@@ -31,7 +44,7 @@ pub fn run(config: Config, path: PathBuf) -> ExitCode {
     }
 }
 
-async fn supervise(config: Config, path: PathBuf) -> Result<(), String> {
+async fn supervise(config: Config, path: PathBuf, state: StateFile) -> Result<(), String> {
     check_file_limit(&config);
     let mut signals = Signals::new().map_err(|error| format!("signals: {error}"))?;
     let addr = (config.listen.host, config.listen.port).into();
@@ -48,7 +61,7 @@ async fn supervise(config: Config, path: PathBuf) -> Result<(), String> {
     };
     let shared = Arc::new(Shared::new(config).map_err(|error| error.to_string())?);
 
-    tokio::spawn(monitor::run(Arc::clone(&shared)));
+    tokio::spawn(monitor::run(Arc::clone(&shared), state));
     tokio::spawn(admin::sample(Arc::clone(&shared)));
     let pools = Arc::clone(&shared);
     tokio::spawn(async move { janitor::run(&pools.pools).await });

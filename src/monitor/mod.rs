@@ -7,40 +7,46 @@ mod answer;
 mod conninfo;
 mod control;
 mod failure;
+mod hooks;
 mod perform;
 mod probe;
 mod session;
+mod state;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::perform::{Handle, Performer};
 pub use self::probe::Prober;
-use crate::cluster::{Controller, Event, NodeId, Record, Settings, Topology};
+pub use self::state::StateFile;
+use crate::cluster::{Controller, Event, NodeId, Settings};
 use crate::config::{self, Config};
-use crate::feed::{Feed, Pulse};
+use crate::orders::Request;
 use crate::shared::Shared;
 
 /// How often it is said who is waited for, while there is no primary.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Orders that may wait for a node's prober.
-const MAX_ORDERS: usize = 2;
+const MAX_ORDERS: usize = 4;
 
-/// Runs until it is dropped. The only writer of `shared.topology`. Takes up changed `monitor` and `failover` settings at
-/// once; nodes are those of the start.
-pub async fn run(shared: Arc<Shared>) {
+/// How often it is looked whether the last transaction on a node has ended.
+const DRAIN_ROUND: Duration = Duration::from_millis(5);
+
+/// Runs until it is dropped. The only writer of `shared.topology` and `shared.journal`. Takes up changed `monitor` and
+/// `failover` settings at once; nodes and the state file are those of the start.
+pub async fn run(shared: Arc<Shared>, mut state: StateFile) {
     let nodes = shared.config.load().nodes.clone();
     let mut changes = shared.config.watch();
-    let cut = |node| shared.pools.cut(node);
+    let mut orders = shared.orders.take_inbox();
     loop {
         let config = shared.config.latest();
         tokio::select! {
-            () = keep_true(&nodes, &config.monitor, &config.failover, &shared.topology, &shared.writes, &cut) => {}
+            () = keep_true(&shared, &nodes, &config, &mut state, &mut orders) => {}
             () = async {
                 let same = |now: &Config| (&now.monitor, &now.failover) == (&config.monitor, &config.failover);
                 while same(&shared.config.load()) {
@@ -51,58 +57,100 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// The monitor's loop over these nodes; goes on from what `topology` holds. `cut` closes every server of a node. Returns
-/// only if a probe task has died.
-pub async fn keep_true(
+/// The loop over these nodes; goes on from what the topology holds. Returns only if a probe task has died.
+async fn keep_true(
+    shared: &Arc<Shared>,
     nodes: &[config::Node],
-    settings: &config::Monitor,
-    failover: &config::Failover,
-    topology: &Feed<Topology>,
-    writes: &Arc<Pulse>,
-    cut: &(dyn Fn(NodeId) + Sync),
+    config: &Config,
+    state: &mut StateFile,
+    orders: &mut Option<mpsc::Receiver<Request>>,
 ) {
-    let limits = Settings { failures: settings.failures, notice_interval: NOTICE_INTERVAL, failover: failover.clone() };
-    let mut controller = Controller::resume(nodes, limits, &topology.latest(), &Record::default());
-    let (reports, mut inbox) = mpsc::channel(nodes.len().max(1));
+    let (failures, failover) = (config.monitor.failures, config.failover.clone());
+    let limits = Settings { failures, notice_interval: NOTICE_INTERVAL, failover };
+    let mut controller = Controller::resume(nodes, limits, &shared.topology.latest(), state.record());
+    let (reports, inbox) = mpsc::channel(nodes.len().max(1));
     // Dropping the set ends the tasks.
     let mut probers = JoinSet::new();
     let mut handles = Vec::new();
-    for (index, node) in (0u16..).zip(nodes) {
+    for ((index, node), ask) in (0u16..).zip(nodes).zip(&shared.doubts) {
         let (orders, to_do) = mpsc::channel(MAX_ORDERS);
-        let handle = Handle { orders, ask: Arc::new(Notify::new()) };
-        let prober = Prober::new(NodeId(index), node, settings, failover.mode, Arc::clone(writes));
+        let handle = Handle { orders, ask: Arc::clone(ask) };
+        let prober = Prober::new(NodeId(index), node, &config.monitor, config.failover.mode, Arc::clone(shared));
         probers.spawn(prober.run(reports.clone(), to_do, Arc::clone(&handle.ask)));
         handles.push(handle);
     }
-    let performer = Performer { topology, handles, cut };
-    while let Some(event) = next_event(&mut inbox, &mut probers, controller.deadline()).await {
+    let (asking, hooks) = (HashMap::new(), config.failover.hooks.clone());
+    let mut performer = Performer { shared, handles, state, hooks, reports, asking, last_order: 0 };
+    let mut ears = Ears { inbox, probers, orders, drain_seen: Instant::now() };
+    while let Some(heard) = ears.next(shared, &controller).await {
+        let event = match heard {
+            Heard::Event(event) => event,
+            Heard::Order(request) => performer.ordered(request),
+        };
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             for action in controller.handle(event, Instant::now()) {
-                events.extend(performer.perform(action));
+                events.extend(performer.perform(action).await);
             }
         }
     }
     tracing::error!("a probe task has died; all probes start afresh");
     // Whatever killed it must not make this a busy loop.
-    tokio::time::sleep(settings.interval).await;
+    tokio::time::sleep(config.monitor.interval).await;
 }
 
-/// `None`: a probe task has ended, which none does by itself.
-async fn next_event(
-    inbox: &mut mpsc::Receiver<Event>,
-    probers: &mut JoinSet<()>,
-    deadline: Option<(Instant, &'static str)>,
-) -> Option<Event> {
-    let due = async {
-        match deadline {
-            Some((at, _)) => tokio::time::sleep_until(at.into()).await,
-            None => std::future::pending().await,
+/// All that the loop waits for.
+struct Ears<'a> {
+    inbox: mpsc::Receiver<Event>,
+    probers: JoinSet<()>,
+    /// `None`: somebody else takes them.
+    orders: &'a mut Option<mpsc::Receiver<Request>>,
+    /// When it was looked last whether a node is drained.
+    drain_seen: Instant,
+}
+
+enum Heard {
+    Event(Event),
+    Order(Request),
+}
+
+// === impl Ears ===
+
+impl Ears<'_> {
+    /// `None`: a probe task has ended, which none does by itself.
+    async fn next(&mut self, shared: &Shared, controller: &Controller) -> Option<Heard> {
+        let due = async {
+            match controller.deadline() {
+                Some((at, _)) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let order = async {
+            match self.orders {
+                Some(orders) => orders.recv().await,
+                None => None,
+            }
+        };
+        tokio::select! {
+            event = self.inbox.recv() => event.map(Heard::Event),
+            Some(request) = order => Some(Heard::Order(request)),
+            () = due => Some(Heard::Event(Event::Tick)),
+            node = drained(shared, controller.drains(), &mut self.drain_seen) => {
+                Some(Heard::Event(Event::Drained(node)))
+            }
+            _ = self.probers.join_next() => None,
         }
-    };
-    tokio::select! {
-        event = inbox.recv() => event,
-        () = due => Some(Event::Tick),
-        _ = probers.join_next() => None,
+    }
+}
+
+/// Returns when nothing runs on the node any more. `seen` bounds how often that is looked at, and said.
+async fn drained(shared: &Shared, node: Option<NodeId>, seen: &mut Instant) -> NodeId {
+    let Some(node) = node else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep_until((*seen + DRAIN_ROUND).into()).await;
+        *seen = Instant::now();
+        if shared.pools.busy(node) == 0 {
+            return node;
+        }
     }
 }

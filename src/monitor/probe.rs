@@ -11,9 +11,9 @@ use super::failure;
 use super::session::{ProbeError, Session, SessionKind};
 use crate::cluster::{Command, Event, Failure, FailureKind, NodeId, Observation, Outcome};
 use crate::config::{self, FailoverMode};
-use crate::feed::Pulse;
 use crate::server::connect::{ConnectError, Login, connect};
 use crate::server::credential::Credential;
+use crate::shared::Shared;
 
 /// Between two probes, however urgent.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
@@ -29,7 +29,7 @@ pub struct Prober {
     session: Option<Session>,
     past: Past,
     said: Said,
-    writes: Arc<Pulse>,
+    shared: Arc<Shared>,
 }
 
 /// Probes at the quicker pace after a write: one may have been under way, and a standby needs a moment.
@@ -59,14 +59,14 @@ impl Prober {
         node: &config::Node,
         settings: &config::Monitor,
         mode: FailoverMode,
-        writes: Arc<Pulse>,
+        shared: Arc<Shared>,
     ) -> Self {
         let credential = match settings.password.is_empty() {
             true => Credential::None,
             false => Credential::Password(settings.password.clone()),
         };
         let (node, settings, said) = (node.clone(), settings.clone(), Said::default());
-        Self { id, node, settings, credential, mode, session: None, past: Past::default(), said, writes }
+        Self { id, node, settings, credential, mode, session: None, past: Past::default(), said, shared }
     }
 
     /// Until nobody takes the reports any more. Probes each interval, more often while there are writes, when `ask` is notified, and when the node says
@@ -77,7 +77,7 @@ impl Prober {
         mut orders: mpsc::Receiver<Command>,
         ask: Arc<Notify>,
     ) {
-        let mut pace = Pace { seen: self.writes.count(), quick: 0 };
+        let mut pace = Pace { seen: self.shared.writes.count(), quick: 0 };
         loop {
             let begun = tokio::time::Instant::now();
             let event = match self.probe().await {
@@ -113,7 +113,7 @@ impl Prober {
         loop {
             let step = tokio::time::Instant::now() + self.settings.write_interval;
             tokio::time::sleep_until(next.min(step)).await;
-            let count = self.writes.count();
+            let count = self.shared.writes.count();
             if count != pace.seen {
                 *pace = Pace { seen: count, quick: QUICK_PROBES };
             }

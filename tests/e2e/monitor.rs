@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pgherd::cluster::{Health, Node, NodeId, Role, Topology};
-use pgherd::config::{self, Secret};
+use pgherd::config::{self, Config, Secret};
 use pgherd::demo::{self, Cluster, StopMode};
-use pgherd::feed::Feed;
-use pgherd::monitor;
+use pgherd::monitor::{self, StateFile};
+use pgherd::shared::Shared;
 use tokio::sync::oneshot;
 
 use crate::harness::private_cluster;
@@ -177,7 +177,7 @@ fn a_node_of_another_cluster_is_refused() {
 
 /// A monitor of its own in a thread, as the proxy runs it; ends when it is dropped.
 struct Watch {
-    topology: Arc<Feed<Topology>>,
+    shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -190,25 +190,24 @@ impl Watch {
     }
 
     fn start(nodes: Vec<config::Node>, settings: config::Monitor) -> Self {
-        let topology = Arc::new(Feed::new(Topology::unknown(&nodes)));
+        let shared = shared_of(nodes, settings);
         let (stop, stopped) = oneshot::channel();
-        let feed = Arc::clone(&topology);
-        let off = config::Failover::default();
+        let of_the_thread = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let state = StateFile::open(&std::env::temp_dir(), &config::Failover::default()).unwrap();
             runtime.block_on(async {
-                let writes = Default::default();
                 tokio::select! {
-                    () = monitor::keep_true(&nodes, &settings, &off, &feed, &writes, &|_| ()) => panic!("the monitor has ended"),
+                    () = monitor::run(of_the_thread, state) => panic!("the monitor has ended"),
                     _ = stopped => {}
                 }
             });
         });
-        Self { topology, stop: Some(stop), thread: Some(thread) }
+        Self { shared, stop: Some(stop), thread: Some(thread) }
     }
 
     fn now(&self) -> Arc<Topology> {
-        self.topology.latest()
+        self.shared.topology.latest()
     }
 
     fn wait(&self, what: &str, patience: Duration, is_so: impl Fn(&Topology) -> bool) -> Arc<Topology> {
@@ -236,6 +235,13 @@ impl Drop for Watch {
 
 fn all_is_well(seen: &Topology) -> bool {
     seen.primary == Some(PG1) && seen.standbys == [PG2, PG3] && seen.nodes.iter().all(|node| node.health == Health::Up)
+}
+
+/// What a proxy before these nodes would share.
+pub fn shared_of(nodes: Vec<config::Node>, settings: config::Monitor) -> Arc<Shared> {
+    let mut config = Config::from_toml("[[node]]\nname = 'n'\nhost = 'nowhere'\n", "the test's").unwrap();
+    (config.nodes, config.monitor) = (nodes, settings);
+    Arc::new(Shared::new(config).unwrap())
 }
 
 fn nodes(cluster: &Cluster) -> Vec<config::Node> {

@@ -1,6 +1,5 @@
 //! What the monitor can make a node do, each order against a real cluster.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pgherd::cluster::{Command, NodeId, Observation, Outcome};
@@ -9,6 +8,7 @@ use pgherd::demo::{Cluster, Node};
 use pgherd::monitor::Prober;
 
 use crate::harness::{drivers, eventually, private_cluster};
+use crate::monitor::shared_of;
 
 const SEVER: Command = Command::Sever { timeline: 1 };
 
@@ -181,7 +181,8 @@ fn coordinator(cluster: &Cluster, node: &Node) -> Prober {
         failures: 2,
     };
     let node = config::Node { name: node.name().into(), host: node.host().into(), port: node.port(), max_servers: 10 };
-    Prober::new(NodeId(0), &node, &settings, FailoverMode::Manual, Arc::default())
+    let shared = shared_of(vec![node.clone()], settings.clone());
+    Prober::new(NodeId(0), &node, &settings, FailoverMode::Manual, shared)
 }
 
 async fn told(prober: &mut Prober) -> Observation {
