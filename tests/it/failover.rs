@@ -28,10 +28,12 @@
 //!
 //! `~` takes the rest of the line and looks for it in the text.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use pgherd::cluster::status::{State, TRANSITIONS};
 use pgherd::cluster::{
     Action, Command, Controller, Event, Failure, FailureKind, Hook, Level, Lsn, NodeId, Observation, Order, Outcome,
     Record, Settings,
@@ -46,10 +48,36 @@ fn topology_scenarios_hold() {
 
 #[test]
 fn failover_scenarios_hold() {
-    scenarios_hold("tests/data/failover", 20);
+    let seen = scenarios_hold("tests/data/failover", 60);
+    let drawn: BTreeSet<_> = TRANSITIONS.iter().map(|(from, to, _)| (from.as_str(), to.as_str())).collect();
+    let unknown: Vec<_> = seen.difference(&drawn).collect();
+    assert!(unknown.is_empty(), "scenarios show what TRANSITIONS of cluster/status.rs does not have: {unknown:?}");
+    let unseen: Vec<_> = drawn.difference(&seen).collect();
+    assert!(unseen.is_empty(), "no scenario shows {unseen:?}");
 }
 
-fn scenarios_hold(directory: &str, at_least: usize) {
+#[test]
+fn the_drawing_of_the_states_is_true() {
+    let name = |state: State| state.as_str().replace(' ', "_");
+    let mut drawing = "```mermaid\nstateDiagram-v2\n    [*] --> no_primary\n".to_owned();
+    for (from, to, why) in TRANSITIONS {
+        let _ = writeln!(drawing, "    {} --> {}: {why}", name(*from), name(*to));
+    }
+    drawing += "```\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let begin = text.find("```mermaid\nstateDiagram").expect("ARCHITECTURE.md draws the states of a failover");
+    let end = begin + text[begin + 3..].find("```\n").unwrap() + 7;
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, format!("{}{drawing}{}", &text[..begin], &text[end..])).unwrap();
+        return;
+    }
+    assert_eq!(text[begin..end], drawing, "ARCHITECTURE.md draws other states than the code has; BLESS=1 renews it");
+}
+
+/// Every change of `status.state` that they have shown.
+fn scenarios_hold(directory: &str, at_least: usize) -> BTreeSet<(&'static str, &'static str)> {
+    let mut seen = Vec::new();
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -58,14 +86,18 @@ fn scenarios_hold(directory: &str, at_least: usize) {
     for file in files {
         for block in blocks(&std::fs::read_to_string(&file).unwrap()) {
             scenarios += 1;
-            if let Err((line, message)) = play(&block) {
-                let name = file.file_name().unwrap().to_string_lossy();
-                let _ = writeln!(failures, "{name}:{line}: {}: {message}", block.title);
+            match play(&block) {
+                Ok(changes) => seen.extend(changes),
+                Err((line, message)) => {
+                    let name = file.file_name().unwrap().to_string_lossy();
+                    let _ = writeln!(failures, "{name}:{line}: {}: {message}", block.title);
+                }
             }
         }
     }
     assert!(failures.is_empty(), "\n{failures}");
     assert!(scenarios >= at_least, "only {scenarios} scenarios were found in {}", directory.display());
+    seen.into_iter().map(|(from, to)| (from.as_str(), to.as_str())).collect()
 }
 
 /// One scenario of a file: its title, and its lines with their numbers, comments removed.
@@ -92,7 +124,8 @@ fn blocks(text: &str) -> Vec<Block> {
 
 type Failed = (usize, String);
 
-fn play(block: &Block) -> Result<(), Failed> {
+/// The changes of `status.state` it has shown.
+fn play(block: &Block) -> Result<Vec<(State, State)>, Failed> {
     let mut world: Option<World> = None;
     for (number, line) in &block.lines {
         let fail = |message: String| (*number, format!("`{line}`: {message}"));
@@ -106,7 +139,7 @@ fn play(block: &Block) -> Result<(), Failed> {
             None => world.event(line).map_err(fail)?,
         }
     }
-    Ok(())
+    Ok(world.map(|world| world.seen).unwrap_or_default())
 }
 
 struct World {
@@ -121,6 +154,8 @@ struct World {
     settings: Settings,
     /// Written down last.
     record: Record,
+    /// Changes of `status.state`.
+    seen: Vec<(State, State)>,
     orders: u64,
     answers: Vec<Result<String, String>>,
     /// What nodes were made to do, and cuts: `pg2 promote`, `pg3 repoint pg2:5432`, `cut pg1`.
@@ -151,6 +186,7 @@ impl World {
             controller: Controller::new(&nodes, settings.clone()),
             settings,
             record: Record::default(),
+            seen: Vec::new(),
             orders: 0,
             answers: Vec::new(),
             topology: Topology::unknown(&nodes),
@@ -243,6 +279,7 @@ impl World {
     fn restart(&mut self) {
         let unknown = Topology::unknown(&self.nodes);
         self.controller = Controller::resume(&self.nodes, self.settings.clone(), &unknown, &self.record);
+        self.topology = unknown;
         self.done.clear();
         self.logs.clear();
     }
@@ -259,7 +296,13 @@ impl World {
     fn handle(&mut self, event: Event) {
         for action in self.controller.handle(event, self.now) {
             match action {
-                Action::Publish(topology) => self.topology = topology,
+                Action::Publish(topology) => {
+                    let pair = (self.topology.status.state, topology.status.state);
+                    if pair.0 != pair.1 {
+                        self.seen.push(pair);
+                    }
+                    self.topology = topology;
+                }
                 Action::Log { level, text } => self.logs.push((level, text)),
                 Action::Ask(_) => {}
                 Action::Run { hook, .. } => self.done.push(format!("run {}", hook.as_str())),
