@@ -6,8 +6,8 @@ use crate::config::FailoverMode;
 
 /// Of a line of text; statements are never broken, so that they can be copied.
 const WIDTH: usize = 110;
-/// Where what was found begins.
-const INDENT: usize = 34;
+/// Where what was found begins: behind the longest requirement.
+const INDENT: usize = 38;
 
 /// Node by node, each finding with the SQL that mends it; then the cluster, then one line that sums up.
 pub fn text(wanted: &Wanted, nodes: &[Facts], findings: &[Finding], coloured: bool) -> String {
@@ -39,7 +39,7 @@ fn heading(facts: &Facts) -> String {
 
 fn push_finding(out: &mut String, finding: &Finding, paint: Paint) {
     let verdict = paint.verdict(finding.verdict);
-    *out += &format!("  {verdict}  {:<width$}", finding.requirement, width = INDENT - 13);
+    *out += &format!("  {verdict}  {:<width$}", finding.requirement, width = INDENT - 11);
     let mut column = INDENT;
     for (index, word) in finding.why.split_whitespace().enumerate() {
         let length = word.chars().count() + 1;

@@ -3,6 +3,7 @@
 mod admin;
 mod architecture;
 mod auth;
+mod check;
 mod classify;
 mod config;
 mod docker;

@@ -27,14 +27,15 @@ fn address(report: &mut Report) {
 fn hba(report: &mut Report, told: &Told) {
     let requirement = "pg_hba";
     let Some(rules) = &told.hba else {
-        // The grants, once, where they belong.
+        // Said once: a grant on the primary is one on all.
+        if report.cluster.primary().is_some_and(|(facts, _)| facts.name != report.name()) {
+            return;
+        }
         let role = identifier(&report.cluster.wanted.role);
-        let is_primary = report.cluster.primary().is_none_or(|(facts, _)| facts.name == report.name());
         let grants = ["SELECT ON pg_catalog.pg_hba_file_rules", "EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules()"];
-        let grants = grants.into_iter().filter(|_| is_primary);
-        let mend: Vec<Mend> = grants.map(|what| report.on_primary(format!("GRANT {what} TO {role}"))).collect();
-        let why = "not visible to the role: see to it that it admits only the proxies (and replication); who gets in past them \
-                   may write to a lost primary";
+        let mend: Vec<Mend> = grants.iter().map(|what| report.on_primary(format!("GRANT {what} TO {role}"))).collect();
+        let why = "not visible to the role: see to it that each node admits only the proxies (and replication); who gets in \
+                   past them may write to a lost primary";
         return report.advice(requirement, why, mend);
     };
     let wide: Vec<String> = rules.iter().filter(|rule| rule.admits_all()).map(line).collect();

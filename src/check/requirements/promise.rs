@@ -55,10 +55,16 @@ fn promised_now(report: &mut Report, told: &Told) {
     let cluster = report.cluster;
     let names = told.setting(NAMES).unwrap_or_default();
     let members: Vec<&str> = direct_standbys(report, told).iter().map(|facts| cluster.sync_name(facts)).collect();
-    let mend = report.set(NAMES, &literal(&any(usual(members.len()), &members)));
+    // Waiting for names that nobody has would stop all writes.
+    let mend = match nameless(report) {
+        None => report.set(NAMES, &literal(&any(usual(members.len()), &members))),
+        Some(_) => Vec::new(),
+    };
     let Some(quorum) = Quorum::parse(names) else {
+        let first =
+            nameless(report).map_or_else(String::new, |name| format!("; first {name} needs an application_name"));
         let why = match names {
-            "" => "empty: an acknowledged write may be on the primary alone".to_owned(),
+            "" => format!("empty: an acknowledged write may be on the primary alone{first}"),
             names if names.contains('*') => {
                 format!("{names}: whoever streams is counted, even a backup; name the standbys")
             }
@@ -80,7 +86,7 @@ fn promised_now(report: &mut Report, told: &Told) {
         report.advice(NAMES, format!("{names}: without {}, which streams as well", left_out.join(", ")), mend);
     } else if !names.trim_start().get(..3).is_some_and(|method| method.eq_ignore_ascii_case("any")) {
         let why = format!("{names}: nothing is lost, but ANY waits for the quickest, not for the first that are named");
-        report.advice(NAMES, why, report.set(NAMES, &literal(&any(quorum.needed, &members))));
+        report.advice(NAMES, why, report.set(NAMES, &literal(&any(quorum.needed, &standbys_of(report, &quorum)))));
     } else {
         report.ok(NAMES, names);
     }
@@ -96,10 +102,10 @@ fn name(report: &mut Report, facts: &Facts, told: &Told) {
         other.name != facts.name && their.sync_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(own))
     });
     let why = match twin {
+        _ if own == "walreceiver" => "none: any receiver may call itself \"walreceiver\"".to_owned(),
         Some((twin, _)) => {
             format!("{own:?}, as {} has it: two that are one in {NAMES} would be counted for each other", twin.name)
         }
-        None if own == "walreceiver" => "none: any receiver may call itself \"walreceiver\"".to_owned(),
         None => return report.ok(requirement, own),
     };
     // The value may hold a password: the statement reads it, nobody prints it.
@@ -121,7 +127,10 @@ fn promised_later(report: &mut Report, facts: &Facts, told: &Told) {
     let left: Vec<&str> =
         standbys(report).filter(|other| other.name != facts.name).map(|other| cluster.sync_name(other)).collect();
     let needed = cluster.promise().map_or_else(|| usual(others.len()), |now| now.needed);
-    let mend = report.set(NAMES, &literal(&any(needed, &others)));
+    let mend = match nameless(report) {
+        None => report.set(NAMES, &literal(&any(needed, &others))),
+        Some(_) => Vec::new(),
+    };
     let Some(quorum) = Quorum::parse(names) else {
         let why = match names {
             "" => {
@@ -212,6 +221,26 @@ fn one_system(report: &mut Report) {
 /// Those that answer as a standby.
 fn standbys<'a>(report: &Report<'a>) -> impl Iterator<Item = &'a Facts> + use<'a> {
     report.cluster.told().filter(|(_, told)| told.in_recovery).map(|(facts, _)| facts)
+}
+
+/// A standby whose name is not known, none, or another's, too.
+fn nameless<'a>(report: &Report<'a>) -> Option<&'a str> {
+    let names: Vec<(&str, Option<&str>)> =
+        standbys(report).map(|facts| (facts.name.as_str(), own_name(facts))).collect();
+    let is_twin =
+        |name: &str| names.iter().filter(|(_, other)| other.is_some_and(|o| o.eq_ignore_ascii_case(name))).count() > 1;
+    let found = names.iter().find(|(_, own)| own.is_none_or(|own| own == "walreceiver" || is_twin(own)));
+    found.map(|(node, _)| *node)
+}
+
+fn own_name(facts: &Facts) -> Option<&str> {
+    facts.told.as_ref().ok()?.sync_name.as_deref()
+}
+
+/// Those of the quorum, in the order of the configuration.
+fn standbys_of<'a>(report: &Report<'a>, quorum: &Quorum) -> Vec<&'a str> {
+    let cluster = report.cluster;
+    standbys(report).map(|facts| cluster.sync_name(facts)).filter(|name| quorum.has(name)).collect()
 }
 
 /// Those that stream from the primary itself: a cascading standby acknowledges nothing to it. All of them, if none can be

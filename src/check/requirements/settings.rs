@@ -48,7 +48,8 @@ fn readers(report: &mut Report, told: &Told) {
     } else {
         let delay = if delay < 0 { "for ever".to_owned() } else { milliseconds(delay) };
         let why = format!(
-            "off: a query on this standby may hold up its replay, and so its promotion, {delay} (max_standby_streaming_delay)"
+            "off: as a standby, a query on it may hold up its replay, and so its promotion, {delay} \
+             (max_standby_streaming_delay)"
         );
         report.advice(requirement, why, report.set(requirement, "on"));
     }
