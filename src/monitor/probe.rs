@@ -43,6 +43,15 @@ struct Pace {
     quick: u32,
 }
 
+/// Whether clients get answers from a node while a probe waits for one.
+struct Traffic {
+    node: NodeId,
+    shared: Arc<Shared>,
+    /// Answers counted at the last look, and at the one before.
+    last: u64,
+    before: u64,
+}
+
 /// What was logged once and is not repeated.
 #[derive(Default)]
 struct Said {
@@ -164,7 +173,31 @@ impl Prober {
     }
 
     pub async fn probe(&mut self) -> Result<Observation, Failure> {
-        let result = match self.session.take() {
+        let mut traffic = Traffic::of(self.id, Arc::clone(&self.shared));
+        let (round, timeout) = (self.settings.timeout * 2 / 5, self.settings.timeout);
+        let result = {
+            let mut attempt = std::pin::pin!(self.attempt());
+            loop {
+                tokio::select! {
+                    biased;
+                    result = &mut attempt => break result,
+                    () = tokio::time::sleep(round) => traffic.look(),
+                }
+            }
+        };
+        result.map_err(|error| match error {
+            ProbeError::Server(ConnectError::TimedOut(_)) if traffic.goes_on() => {
+                Failure::new(FailureKind::Slow, format!("no answer within {timeout:?}, but clients get answers"))
+            }
+            ProbeError::Server(error) => {
+                failure::classify(&error, &format!("{}:{}", self.node.host, self.node.port), &self.settings.user)
+            }
+            ProbeError::Unreadable(text) => Failure::new(FailureKind::Broken, text),
+        })
+    }
+
+    async fn attempt(&mut self) -> Result<Observation, ProbeError> {
+        match self.session.take() {
             Some(session) => match self.ask(session).await {
                 // The session was lost (terminated, timed out on the way …); whether the node is, a new login tells.
                 Err(ProbeError::Server(error)) if !matches!(error, ConnectError::TimedOut(_)) => {
@@ -174,13 +207,7 @@ impl Prober {
                 result => result,
             },
             None => self.ask_afresh().await,
-        };
-        result.map_err(|error| match error {
-            ProbeError::Server(error) => {
-                failure::classify(&error, &format!("{}:{}", self.node.host, self.node.port), &self.settings.user)
-            }
-            ProbeError::Unreadable(text) => Failure::new(FailureKind::Broken, text),
-        })
+        }
     }
 
     async fn ask_afresh(&mut self) -> Result<Observation, ProbeError> {
@@ -251,5 +278,23 @@ impl Prober {
                 self.settings.user
             );
         }
+    }
+}
+
+// === impl Traffic ===
+
+impl Traffic {
+    fn of(node: NodeId, shared: Arc<Shared>) -> Self {
+        let count = shared.pools.answered(node);
+        Self { node, shared, last: count, before: count }
+    }
+
+    fn look(&mut self) {
+        self.before = std::mem::replace(&mut self.last, self.shared.pools.answered(self.node));
+    }
+
+    /// Since the last look but one: what was answered just after the probe was sent may have been the last that ever was.
+    fn goes_on(&self) -> bool {
+        self.shared.pools.answered(self.node) != self.before
     }
 }

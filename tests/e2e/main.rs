@@ -16,6 +16,7 @@ mod hostile;
 mod login;
 mod monitor;
 mod monitor_commands;
+mod monitor_shell;
 mod outcomes;
 mod pooling;
 mod walkthrough;
