@@ -52,6 +52,10 @@ pub struct ClientEntry {
     pub server_id: AtomicU64,
     pub prepared_statements: AtomicU32,
     pub cancel: Mutex<CancelTarget>,
+    /// Its COMMIT is on the way: a cancel request could only end the wait for the standbys, and is not forwarded.
+    pub is_committing: AtomicBool,
+    /// It has lowered `synchronous_commit`: what it is told is committed may be lost, though durability is `quorum`.
+    pub has_opted_out: AtomicBool,
     pub kick: Kick,
 }
 
@@ -199,6 +203,8 @@ impl Clients {
             server_id: AtomicU64::new(0),
             prepared_statements: AtomicU32::new(0),
             cancel: Mutex::default(),
+            is_committing: AtomicBool::new(false),
+            has_opted_out: AtomicBool::new(false),
             kick: Kick::default(),
         });
         inner.by_process_id.insert(process_id, Arc::clone(&entry));

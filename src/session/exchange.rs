@@ -333,10 +333,13 @@ impl Session {
                     ex.lost = true;
                     break;
                 }
-                Walked::Misnamed(from, to) => {
-                    let to = self.name_as_client_does(server, &mut ex.buffer, from, to);
-                    ex.forward.push((from, to));
-                }
+                Walked::Remark(remark, from, to) => match self.reword(server, &mut ex.buffer, remark, from, to) {
+                    Some(to) => ex.forward.push((from, to)),
+                    None => {
+                        ex.lost = true;
+                        break;
+                    }
+                },
                 Walked::Garbage => {
                     let error = PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "the server sent what is not protocol 3");
                     return Err(Close::Error(error));

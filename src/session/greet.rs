@@ -52,7 +52,7 @@ pub(super) async fn run(server: &mut Server, sql: &str) -> Result<(), PgError> {
             Walked::Lost => {
                 return Err(PgError::fatal(sqlstate::CONNECTION_FAILURE, "the server closed the connection"));
             }
-            Walked::Misnamed(..) | Walked::Garbage => {
+            Walked::Remark(..) | Walked::Garbage => {
                 return Err(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "the server sent what is not protocol 3"));
             }
         }

@@ -94,10 +94,7 @@ impl Session {
                 }
                 self.query(server, header, whole);
             }
-            b'P' | b'C' if !self.renames => {
-                self.replies.await_op(Op { reply: Reply::Forward, undo: Undo::Nothing });
-                self.raw(header);
-            }
+            b'P' | b'C' if !self.renames => self.take_untranslated(server, header, whole),
             b'P' => {
                 if !whole && header.size <= self.config.limits.max_statement_bytes {
                     return Ok(Some(Taken::NeedRoom(header.size)));
@@ -142,6 +139,20 @@ impl Session {
             }
         }
         Ok(None)
+    }
+
+    /// A Parse or Close where names mean what they say.
+    fn take_untranslated(&mut self, server: &mut Server, header: Header, whole: bool) {
+        if header.tag == b'P'
+            && whole
+            && self.replies.quorum
+            && let Some(parse) = frontend::parse(self.front(header))
+            && self.refuses_weaker_commit(self.worker.classify(parse.text), parse.text)
+        {
+            return self.refuse_parse(server, header.size);
+        }
+        self.replies.await_op(Op { reply: Reply::Forward, undo: Undo::Nothing });
+        self.raw(header);
     }
 
     fn take_bind(&mut self, server: &mut Server, header: Header) -> Result<Option<Taken>, Close> {
@@ -210,7 +221,11 @@ impl Session {
             let frame = self.inbox.range(from, from + header.size);
             if let Some(text) = frontend::query_text(frame) {
                 let class = self.worker.classify(text);
+                if self.refuses_weaker_commit(class, text) {
+                    return self.refuse_query(header.size);
+                }
                 self.wrote |= class.may_write();
+                self.note_commit(class);
                 self.runs(Doing::of(class));
                 self.remember_text(from + HEADER, from + header.size - 1);
                 if class.leaves_traces() && self.note(server, class, from + HEADER, from + header.size - 1) {
@@ -238,6 +253,7 @@ impl Session {
     #[inline]
     pub(super) fn binds(&mut self, class: Class) {
         self.wrote |= class.may_write();
+        self.note_commit(class);
         let doing = Doing::of(class);
         if doing.may_commit_block() {
             self.commit_bound_in = Some(self.replies.round());

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::io::AsyncWriteExt;
 
+use super::durability;
 use super::effects::SessionSettings;
 use super::passthrough::Passthrough;
+use super::remarks::weaker_commit;
 use super::{Session, WorkerCell};
 use crate::client::auth::AuthFailure;
 use crate::client::handshake::{Hello, hello};
@@ -123,6 +125,9 @@ async fn attempt(
     let credential = authenticate(shared, config, stream, &startup, is_console, peer).await?;
     let settings = Settings::from_startup(&startup.parameters)
         .map_err(|reason| Some(PgError::fatal(sqlstate::SYNTAX_ERROR, reason)))?;
+    if durability::refuses_settings(config, &settings) {
+        return Err(Some(PgError { severity: "FATAL".into(), ..weaker_commit() }));
+    }
     if is_console && !config.admin.users.contains(&startup.user) {
         shared.counters.logins_failed.add(1);
         return Err(Some(
@@ -205,12 +210,18 @@ impl Ready {
             skipping: false,
             commit_bound_in: None,
             settled_pin: Pin::None,
+            is_committing: false,
+            refused_by_standby: false,
             repeating: false,
             lost_names: Vec::new(),
             last_text: Vec::new(),
             request_at: Instant::now(),
             transaction_at: Instant::now(),
         });
+        session.replies.quorum = durability::is_quorum(&session.config);
+        if session.replies.quorum && durability::is_weaker(&session.settings.startup) {
+            session.opt_out();
+        }
         match session.welcome().await {
             Ok(()) => Some(Login::Application(session)),
             Err(close) => {
@@ -365,6 +376,7 @@ async fn forward_cancel(shared: &Shared, config: &Config, process_id: i32, key: 
                 target.queue_wake.notify_one();
                 return;
             }
+            Running::On { .. } if entry.is_committing.load(Relaxed) => return,
             Running::On { node, key } => {
                 target.in_flight += 1;
                 (node, key)

@@ -18,6 +18,7 @@ impl Session {
         let unanswered = self.replies.abandon(std::mem::take(&mut self.request_open));
         let Some(server) = ex.server.take() else { return Err(Close::ServerGone) };
         let node = server.node;
+        let was_refused = std::mem::take(&mut self.refused_by_standby);
         let mark = self.inbox.mark.take();
         let unanswered = self.bury(server, unanswered);
         let fates = unanswered.fates(self.status);
@@ -30,12 +31,17 @@ impl Session {
         let goes_on = ex.leaving.is_none() && self.settled_pin == Pin::None && !unanswered.is_over;
         if let Some(mark) = mark
             && goes_on
-            && fates.repeats
+            && (fates.repeats || (was_refused && unanswered.is_one_plain_round()))
             && !unanswered.has_prepared
             && !std::mem::replace(&mut self.repeating, true)
         {
             (self.inbox.start, self.passing) = (mark, 0);
             self.avoid = self.avoid.and(node);
+            if was_refused {
+                // It writes after all: no standby can do it.
+                let topology = self.shared.topology.load();
+                self.avoid = topology.standbys.iter().fold(self.avoid, |avoid, standby| avoid.and(*standby));
+            }
             self.worker.buffers.give(&mut ex.buffer);
             return Ok(());
         }
@@ -76,6 +82,7 @@ impl Session {
         self.lost_names.clear();
         (self.routed, self.flushed, self.dirty) = (false, false, false);
         self.commit_bound_in = None;
+        self.commit_is_answered();
         self.pin = self.settled_pin;
         self.entry.set_pin(self.pin);
         unanswered

@@ -1,7 +1,7 @@
 //! PostgreSQL's errors about a prepared statement name it as the server knows it; the client gets its own name for it.
 
 use super::Session;
-use super::replies::OURS;
+use super::remarks::OURS;
 use crate::net::buffer::Buffer;
 use crate::server::Server;
 use crate::wire::frame::{self, HEADER};

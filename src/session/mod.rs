@@ -4,6 +4,7 @@
 mod aborted;
 mod cleanup;
 mod copying;
+mod durability;
 mod effects;
 mod ends;
 mod exchange;
@@ -17,6 +18,7 @@ mod misnamed;
 mod names;
 mod outbox;
 mod passthrough;
+mod remarks;
 mod replies;
 mod rounds;
 mod slow;
@@ -24,6 +26,7 @@ mod statements;
 mod survey;
 mod told;
 mod unanswered;
+mod unsettled;
 mod welcome;
 
 use std::pin::Pin as Pinned;
@@ -115,6 +118,10 @@ pub struct Session {
     commit_bound_in: Option<u64>,
     /// What kept it on its server when PostgreSQL last was outside of a transaction: lost with the server.
     settled_pin: Pin,
+    /// Its COMMIT is on the way (kept only where durability is `quorum`).
+    is_committing: bool,
+    /// The server at hand can't write (25006), and is not the primary's any more: it counts as lost.
+    refused_by_standby: bool,
     /// The request at the front is being asked again, its server was lost.
     repeating: bool,
 

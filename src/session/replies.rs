@@ -7,13 +7,14 @@ use std::sync::Arc;
 use super::copying::Copying;
 use super::ends::Ends;
 use super::fate::Doing;
-use super::names::{Statement, known};
+use super::names::Statement;
+use super::remarks::{Doubt, Remark, is_refusal, is_waiting_canceled, names_a_statement_of_ours};
 use super::told::Told;
 use crate::net::buffer::Buffer;
 use crate::route::TxStatus;
 use crate::server::prepared::StatementId;
 use crate::sql::Class;
-use crate::wire::error::{PgError, is_goodbye};
+use crate::wire::error::{PgError, field, is_goodbye};
 use crate::wire::frame::{self, HEADER};
 
 /// Why a ReadyForQuery is to come.
@@ -96,8 +97,8 @@ pub enum Walked {
     /// All that was read is dealt with (up to a part of a message).
     NeedMore,
     Ready(Round),
-    /// An ErrorResponse between these positions names a statement as the server knows it. It is not forwarded yet.
-    Misnamed(usize, usize),
+    /// What stands between these positions is not for the client as it is. It is not forwarded yet.
+    Remark(Remark, usize, usize),
     /// PostgreSQL said goodbye, which is not forwarded: the server is lost, the session may not be.
     Lost,
     /// Not protocol 3.
@@ -109,7 +110,7 @@ pub struct Replies {
     pub(super) awaited: VecDeque<Waiting>,
     pub(super) ops: VecDeque<(u64, Op)>,
     /// ReadyForQuery asked for so far: the number of the round that is being sent.
-    round: u64,
+    pub(super) round: u64,
     /// What the statements of the round that is being sent do, and whether any of them is run.
     pub(super) doing: Doing,
     pub(super) runs: bool,
@@ -119,6 +120,9 @@ pub struct Replies {
     /// After an error in an extended request: PostgreSQL skips all up to a Sync that is not sent yet.
     pub(super) skips: bool,
     pub copy: Copying,
+    /// Commits wait for synchronous standbys: one that did not is no commit.
+    pub quorum: bool,
+    doubt: Doubt,
     pub(super) failed: bool,
     /// Something was forwarded that only an answer can bring (unlike notices, notifications, parameters).
     pub has_answered: bool,
@@ -207,6 +211,11 @@ impl Replies {
         self.awaited.is_empty() && self.rest == 0 && !self.skips && self.copy.is_over()
     }
 
+    /// Nothing was asked behind what is being answered.
+    pub fn is_last_round(&self) -> bool {
+        self.awaited.len() == 1 && self.doing == Doing::NOTHING
+    }
+
     /// As far as the client has asked, all is answered.
     pub fn is_answered(&self) -> bool {
         self.awaited.is_empty() && self.rest == 0
@@ -243,46 +252,6 @@ impl Replies {
     pub fn has_ops(&self) -> bool {
         !self.ops.is_empty()
     }
-
-    /// Whether a round before the one that is being sent may still make `name` (empty: the unnamed statement) what it
-    /// was, or is not. `is_known`: the client has it now. `parsing`: it is to be prepared.
-    pub fn is_unsettled(&self, name: &[u8], is_known: bool, parsing: bool) -> bool {
-        let is_same = |other: &[u8]| known(other) == known(name);
-        self.has_earlier(|undo| match undo {
-            // What is used behind a Parse that failed is refused by PostgreSQL, if it got the Parse.
-            Undo::Parse { client: Some(client), server } => {
-                (parsing || server.is_none()) && is_known && is_same(client)
-            }
-            Undo::Close { name: closed, .. } => is_same(closed),
-            Undo::DropUnnamed { .. } => name.is_empty(),
-            Undo::Parse { client: None, .. } | Undo::ParseUnnamed { .. } => false,
-            Undo::Stray { .. } | Undo::Nothing => false,
-        })
-    }
-
-    /// Whether a round before the one that is being sent has a Parse of it that nobody asked for: it may be skipped.
-    pub fn may_have_skipped(&self, id: StatementId) -> bool {
-        self.has_earlier(
-            |undo| matches!(undo, Undo::Parse { client: None, server: Some((parsed, _)) } if *parsed == id),
-        )
-    }
-
-    /// Whether a round before the one that is being sent has a Parse of it.
-    pub fn is_parsing(&self, id: StatementId) -> bool {
-        self.has_earlier(|undo| matches!(undo, Undo::Parse { server: Some((parsed, _)), .. } if *parsed == id))
-    }
-
-    /// Whether the last Parse of the unnamed statement is on its way in an earlier round, and may yet be skipped.
-    pub fn is_unsure_of_unnamed(&self) -> bool {
-        let mut newest_first = self.ops.iter().rev();
-        let last = newest_first.find(|(_, op)| matches!(op.undo, Undo::ParseUnnamed { .. }));
-        !self.awaited.is_empty() && last.is_some_and(|(round, _)| *round < self.round)
-    }
-
-    fn has_earlier(&self, concerns: impl Fn(&Undo) -> bool) -> bool {
-        let mut earlier = self.ops.iter().take_while(|(round, _)| *round < self.round);
-        !self.awaited.is_empty() && earlier.any(|(_, op)| concerns(&op.undo))
-    }
 }
 
 // === impl Replies: what comes ===
@@ -316,16 +285,26 @@ impl Replies {
                 let (from, to) = (buffer.start, buffer.start + header.size);
                 buffer.start = to;
                 if header.tag == b'Z' {
+                    if self.doubt == Doubt::Raised && !injected {
+                        // What committed was only PostgreSQL's answer to Sync: its OK is gone already.
+                        (self.doubt, buffer.start) = (Doubt::Told, from);
+                        return Walked::Remark(Remark::Doubtful, from, from);
+                    }
                     return self.ready(buffer, forward, from, to);
                 }
                 if header.tag == b'E' && is_goodbye(buffer.range(from + HEADER, to)) {
                     return Walked::Lost;
                 }
                 let kept = self.look(header.tag, buffer, from, to);
-                if header.tag == b'E' && !injected && names_a_statement_of_ours(buffer.range(from, to)) {
-                    return Walked::Misnamed(from, to);
+                if !injected
+                    && matches!(header.tag, b'E' | b'C')
+                    && self.doubt != Doubt::Told
+                    && let Some(remark) = self.remark(header.tag, buffer.range(from + HEADER, to))
+                {
+                    return Walked::Remark(remark, from, to);
                 }
-                if kept && (!injected || header.tag == b'S') {
+                let muted = self.doubt == Doubt::Told && !matches!(header.tag, b'S' | b'N');
+                if kept && !muted && (!injected || header.tag == b'S') {
                     self.has_answered |= !matches!(header.tag, b'S' | b'N');
                     push(forward, from, to);
                 }
@@ -334,7 +313,7 @@ impl Replies {
                     self.error(&[]);
                 }
                 self.rest = header.size;
-                self.rest_forwarded = !injected || header.tag == b'A';
+                self.rest_forwarded = header.tag == b'A' || (!injected && self.doubt != Doubt::Told);
                 self.has_answered |= self.rest_forwarded && !matches!(header.tag, b'A' | b'N');
             }
         }
@@ -356,10 +335,32 @@ impl Replies {
             }
             b'G' => self.copy_begins(),
             // On its way down PostgreSQL warns everybody; a session that goes on need not know.
-            b'N' => return field(buffer.range(from + HEADER, to), b'C') != Some(b"57P02"),
+            b'N' => {
+                let body = buffer.range(from + HEADER, to);
+                if self.quorum && is_waiting_canceled(body) {
+                    self.doubt = Doubt::Raised;
+                }
+                return field(body, b'C') != Some(b"57P02");
+            }
             _ => {}
         }
         true
+    }
+
+    fn remark(&mut self, tag: u8, body: &[u8]) -> Option<Remark> {
+        if tag == b'C' {
+            let raised = self.doubt == Doubt::Raised;
+            return raised.then(|| {
+                self.doubt = Doubt::Told;
+                Remark::Doubtful
+            });
+        }
+        match () {
+            () if names_a_statement_of_ours(body) => Some(Remark::Misnamed),
+            () if self.quorum && is_refusal(body) => Some(Remark::Refused),
+            () if field(body, b'C') == Some(b"25006") => Some(Remark::ReadOnly),
+            () => None,
+        }
     }
 
     fn copy_begins(&mut self) {
@@ -466,6 +467,7 @@ impl Replies {
         }
         if matches!(awaited, Awaited::Query | Awaited::Sync | Awaited::FunctionCall) {
             self.has_answered = true;
+            self.doubt = Doubt::None;
             push(forward, from, to);
         }
         Walked::Ready(Round {
@@ -479,14 +481,6 @@ impl Replies {
     }
 }
 
-/// Only PostgreSQL's own words count, not what a text of the client's may say.
-fn names_a_statement_of_ours(error: &[u8]) -> bool {
-    error.windows(OURS.len()).any(|window| window == OURS)
-}
-
-/// How PostgreSQL speaks of a prepared statement, up to the number behind the prefix of our names.
-pub const OURS: &[u8] = b"prepared statement \"pgherd.";
-
 #[inline]
 fn looks_into(tag: u8) -> bool {
     matches!(tag, b'Z' | b'C' | b'1' | b'3' | b'E' | b'S' | b'G' | b'N')
@@ -498,10 +492,6 @@ fn push(ranges: &mut Vec<(usize, usize)>, from: usize, to: usize) {
         Some((_, end)) if *end == from => *end = to,
         _ => ranges.push((from, to)),
     }
-}
-
-fn field(body: &[u8], wanted: u8) -> Option<&[u8]> {
-    crate::wire::error::fields(body).find(|(code, _)| *code == wanted).map(|(_, text)| text)
 }
 
 #[cfg(test)]
@@ -533,7 +523,7 @@ mod tests {
                 match walked {
                     Walked::Ready(round) => rounds.push(round),
                     Walked::NeedMore => break,
-                    Walked::Misnamed(..) | Walked::Lost | Walked::Garbage => panic!("{input:?}"),
+                    Walked::Remark(..) | Walked::Lost | Walked::Garbage => panic!("{input:?}"),
                 }
             }
         }
@@ -614,6 +604,44 @@ mod tests {
         let (_, rounds) = run(&mut replies, &[COMMIT, READY].concat(), 100);
         assert_eq!(rounds.len(), 1);
         assert!(replies.is_quiet());
+    }
+
+    #[test]
+    fn an_ok_behind_a_canceled_wait_is_remarked_and_nothing_but_the_end_follows() {
+        let mut notice = PgError { severity: "WARNING".into(), ..PgError::error("01000", "canceling") }.to_bytes();
+        notice[0] = b'N';
+        notice.splice(notice.len() - 1.., *b"RSyncRepWaitForLSN\0\0");
+        let length = (notice.len() - 1) as u32;
+        notice[1..5].copy_from_slice(&length.to_be_bytes());
+        let walk = |replies: &mut Replies, input: &[u8]| {
+            let mut buffer = Buffers::new(1024).take();
+            buffer.room()[..input.len()].copy_from_slice(input);
+            buffer.end = input.len();
+            let (mut sent, mut ranges) = (Vec::new(), Vec::new());
+            loop {
+                match replies.walk(&mut buffer, &mut ranges) {
+                    Walked::Remark(remark, from, to) => {
+                        assert_eq!(remark, Remark::Doubtful);
+                        buffer.replace(from, to, b"E");
+                        ranges.push((from, from + 1));
+                    }
+                    Walked::Ready(_) => {}
+                    _ => break,
+                }
+            }
+            ranges.into_iter().for_each(|(from, to)| sent.extend_from_slice(buffer.range(from, to)));
+            sent
+        };
+        for quorum in [true, false] {
+            let mut replies = Replies { quorum, ..Replies::default() };
+            for _ in 0..3 {
+                replies.await_ready(Awaited::Query);
+            }
+            // Ahead of its CommandComplete, with more behind it; ahead of ReadyForQuery alone; and one without.
+            let input = [&notice[..], COMMIT, ROW, COMMIT, READY, COMMIT, &notice, READY, COMMIT, READY].concat();
+            let wanted = [&notice[..], b"E", READY, COMMIT, &notice, b"E", READY, COMMIT, READY].concat();
+            assert_eq!(walk(&mut replies, &input), if quorum { wanted } else { input });
+        }
     }
 
     #[test]

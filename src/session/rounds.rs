@@ -49,6 +49,9 @@ impl Session {
             self.settled_pin = self.pin;
             self.commit_bound_in = None;
         }
+        if self.replies.is_answered() {
+            self.commit_is_answered();
+        }
         self.repeating = false;
         self.inbox.mark = None;
         self.count_round(sent_at);

@@ -40,6 +40,13 @@ impl Session {
             return Ok(None);
         };
         let class = self.worker.classify(parse.text);
+        if self.refuses_weaker_commit(class, parse.text) {
+            if parse.name.is_empty() {
+                self.names.drop_unnamed();
+            }
+            self.refuse_parse(server, header.size);
+            return Ok(None);
+        }
         if parse.name.is_empty() {
             return Ok(self.parse_unnamed(server, header, class));
         }

@@ -51,7 +51,7 @@ impl Replies {
     pub fn abandon(&mut self, request_open: bool) -> Unanswered {
         let told = std::mem::take(&mut self.told);
         let dead = std::mem::take(self);
-        self.told = told;
+        (self.told, self.quorum) = (told, dead.quorum);
         let mut rounds: Vec<_> = dead.awaited.iter().map(|waiting| (waiting.awaited, waiting.doing)).collect();
         rounds.retain(|(awaited, _)| *awaited != Awaited::Injected);
         let mut open = request_open.then_some(dead.doing);
@@ -81,6 +81,11 @@ impl Replies {
 impl Unanswered {
     pub fn is_nothing(&self) -> bool {
         self.rounds.is_empty() && self.open.is_none()
+    }
+
+    /// One round, which can have done nothing where nothing can be written.
+    pub fn is_one_plain_round(&self) -> bool {
+        self.open.is_none() && matches!(self.rounds[..], [(_, doing)] if !doing.may_commit_block())
     }
 
     /// `status`: as PostgreSQL last told.

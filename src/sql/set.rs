@@ -73,6 +73,46 @@ pub fn force_primary<'a>(get: impl Fn(&str) -> Option<&'a str>) -> bool {
         .any(|name| get(name).is_some_and(|value| forces_primary(name, value)))
 }
 
+/// Does any of these statements lower `synchronous_commit` below `on`, as far as the text shows? By what stands behind the
+/// name: a parameter (`$1`) may do so too.
+pub fn weakens_commit(text: &[u8]) -> bool {
+    const NAME: &[u8] = b"synchronous_commit";
+    let mut rest = text;
+    while let Some(at) = rest.windows(NAME.len()).position(|window| window.eq_ignore_ascii_case(NAME)) {
+        rest = &rest[at + NAME.len()..];
+        if is_weaker_commit(value_behind(rest)) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether this value of `synchronous_commit` acknowledges before the standbys have the commit on disk.
+pub fn is_weaker_commit(value: &[u8]) -> bool {
+    let weaker: [&[u8]; 6] = [b"off", b"local", b"remote_write", b"false", b"no", b"0"];
+    value.first() == Some(&b'$') || weaker.iter().any(|weaker| value.eq_ignore_ascii_case(weaker))
+}
+
+/// The first word behind a setting's name that is neither `TO` nor a cast.
+fn value_behind(mut rest: &[u8]) -> &[u8] {
+    loop {
+        let is_between = |b: &u8| b.is_ascii_whitespace() || b"'\"=,".contains(b);
+        let start = rest.iter().position(|b| !is_between(b)).unwrap_or(rest.len());
+        rest = &rest[start..];
+        let is_cast = rest.starts_with(b"::");
+        let word_at = if is_cast { 2 } else { 0 };
+        let is_word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$');
+        let length = rest[word_at..].iter().position(|b| !is_word(b)).unwrap_or(rest.len() - word_at);
+        let word = &rest[word_at..word_at + length];
+        // E'…' too
+        let is_prefix = word.eq_ignore_ascii_case(b"e") && rest.get(length) == Some(&b'\'');
+        if length == 0 || !(is_cast || is_prefix || word.eq_ignore_ascii_case(b"to")) {
+            return word;
+        }
+        rest = &rest[word_at + length..];
+    }
+}
+
 fn forces_primary(name: &str, value: &str) -> bool {
     let value = value.trim().to_ascii_lowercase();
     match name {
@@ -297,6 +337,37 @@ mod tests {
             Change::Set { name, value } => format!("{name}={value}"),
             Change::Reset { name } => format!("{name}!"),
             Change::ResetAll => "all!".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_weaker_commit_is_seen_wherever_it_stands() {
+        for weaker in [
+            "SET synchronous_commit = off",
+            "set session SYNCHRONOUS_COMMIT to 'Local'",
+            "SET LOCAL synchronous_commit TO remote_write;",
+            "SET \"synchronous_commit\" = 0",
+            "SELECT set_config('synchronous_commit', 'off', true)",
+            "SELECT set_config('synchronous_commit'::text, E'no', $1)",
+            "SELECT set_config('synchronous_commit', $1, false)",
+            "BEGIN; SET synchronous_commit=on; SET synchronous_commit=false",
+            "ALTER ROLE app SET synchronous_commit = off",
+            "CREATE FUNCTION f() RETURNS int SET synchronous_commit TO 'off' AS 'SELECT 1' LANGUAGE sql",
+        ] {
+            assert!(weakens_commit(weaker.as_bytes()), "{weaker}");
+        }
+        for fine in [
+            "SET synchronous_commit = on",
+            "SET LOCAL synchronous_commit TO remote_apply",
+            "SET synchronous_commit TO DEFAULT",
+            "SHOW synchronous_commit",
+            "RESET synchronous_commit",
+            "SELECT current_setting('synchronous_commit')",
+            "SELECT set_config('synchronous_commit', 'on', false), 'off'",
+            "SET synchronous_commit",
+            "SET synchronous_commit_delay = 0 -- another name",
+        ] {
+            assert!(!weakens_commit(fine.as_bytes()), "{fine}");
         }
     }
 

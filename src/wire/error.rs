@@ -135,16 +135,20 @@ pub fn fields(body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     })
 }
 
+/// One field of an ErrorResponse or NoticeResponse body, if it is there.
+pub fn field(body: &[u8], wanted: u8) -> Option<&[u8]> {
+    fields(body).find(|(code, _)| *code == wanted).map(|(_, text)| text)
+}
+
 /// The SQLSTATE of an ErrorResponse body, if it carries one.
 pub fn sqlstate_of(body: &[u8]) -> Option<&[u8]> {
-    fields(body).find(|(code, _)| *code == b'C').map(|(_, text)| text)
+    field(body, b'C')
 }
 
 /// FATAL and PANIC that are not this client's doing: shutdown, crash, a conflict with recovery, a full disk …
 pub fn is_goodbye(body: &[u8]) -> bool {
     let code = sqlstate_of(body).unwrap_or_default();
-    let severity = fields(body).find(|(code, _)| *code == b'V').map(|(_, text)| text);
-    match severity {
+    match field(body, b'V') {
         Some(b"PANIC") => true,
         Some(b"FATAL") => {
             matches!(code, b"57P01" | b"57P02" | b"57P03" | b"40001")

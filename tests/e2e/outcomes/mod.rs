@@ -1,5 +1,7 @@
 //! A server is lost under its client: who goes on, what it hears, what is asked again, and what became of its transaction.
 
+mod promotion;
+mod quorum;
 mod reads;
 mod state;
 mod transactions;

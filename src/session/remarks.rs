@@ -1,0 +1,113 @@
+//! Answers that a client must not get as they are.
+
+use super::Session;
+use crate::cluster::NodeId;
+use crate::net::buffer::Buffer;
+use crate::route::TxStatus;
+use crate::server::Server;
+use crate::wire::error::{PgError, field, sqlstate};
+
+/// What is the matter with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// An error names a statement as the server knows it.
+    Misnamed,
+    /// A node can't write (25006).
+    ReadOnly,
+    /// The answer to [`REFUSED`].
+    Refused,
+    /// CommandComplete, or the place ahead of ReadyForQuery, of a commit that waited in vain for its standbys.
+    Doubtful,
+}
+
+/// Whether the OK that comes next is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Doubt {
+    #[default]
+    None,
+    /// PostgreSQL warned that the commit did not wait for its standbys.
+    Raised,
+    /// The client knows: of this round it gets no more but its end.
+    Told,
+}
+
+/// How PostgreSQL speaks of a prepared statement, up to the number behind the prefix of our names.
+pub const OURS: &[u8] = b"prepared statement \"pgherd.";
+
+/// Sent in place of a statement that is refused, so that the refusal stands at its place in the pipeline.
+pub const REFUSED: &str = "SELECT \"pgherd.refused\"";
+pub const REFUSED_TAIL: &[u8] = b"SELECT \"pgherd.refused\"\0\0\0";
+
+/// Only PostgreSQL's own words count, not what a text of the client's may say.
+pub fn names_a_statement_of_ours(error: &[u8]) -> bool {
+    contains(error, OURS)
+}
+
+/// The column of [`REFUSED`] is not there (42703).
+pub fn is_refusal(error: &[u8]) -> bool {
+    field(error, b'C') == Some(b"42703") && field(error, b'M').is_some_and(|text| contains(text, b"pgherd.refused"))
+}
+
+/// "canceling wait for synchronous replication …", in whatever language.
+pub fn is_waiting_canceled(notice: &[u8]) -> bool {
+    field(notice, b'R') == Some(b"SyncRepWaitForLSN")
+}
+
+fn contains(text: &[u8], wanted: &[u8]) -> bool {
+    text.windows(wanted.len()).any(|window| window == wanted)
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Puts what the client shall get in place of what stands between these positions. Returns where it ends then; `None`:
+    /// the client gets nothing, its request is asked of another server.
+    pub(super) fn reword(
+        &mut self,
+        server: &Server,
+        buffer: &mut Buffer,
+        remark: Remark,
+        from: usize,
+        to: usize,
+    ) -> Option<usize> {
+        let error = match remark {
+            Remark::Misnamed => return Some(self.name_as_client_does(server, buffer, from, to)),
+            Remark::ReadOnly if self.was_demoted(server.node) => {
+                self.refused_by_standby = true;
+                return None;
+            }
+            Remark::ReadOnly => return Some(to),
+            Remark::Refused => weaker_commit(),
+            Remark::Doubtful => not_durable(),
+        };
+        let error = error.to_bytes();
+        buffer.replace(from, to, &error);
+        Some(from + error.len())
+    }
+
+    /// Whether a write that `node` refused may go to the new primary: it stood alone, and nothing of it was answered.
+    fn was_demoted(&self, node: NodeId) -> bool {
+        self.status == TxStatus::Idle
+            && self.inbox.mark.is_some()
+            && !self.repeating
+            && self.replies.is_last_round()
+            && self.shared.topology.load().primary != Some(node)
+    }
+}
+
+/// For a client that wants to be told OK before its standbys have what it wrote.
+pub(super) fn weaker_commit() -> PgError {
+    PgError::error(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        "synchronous_commit below \"on\" is refused: what is acknowledged must survive a failover",
+    )
+    .with_hint("failover.weaker_commit = \"allow\" lets clients do without that promise.")
+}
+
+fn not_durable() -> PgError {
+    PgError::error(
+        sqlstate::TRANSACTION_RESOLUTION_UNKNOWN,
+        "the wait for synchronous replication was canceled: the transaction is committed, but may be lost in a failover",
+    )
+    .with_hint("Check whether it was committed before you repeat it.")
+}
