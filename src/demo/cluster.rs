@@ -29,6 +29,8 @@ pub struct Options {
     pub keep: bool,
     /// `false`: nothing is synced to the disk; quicker, and enough for tests.
     pub durable: bool,
+    /// Each node names the others as its synchronous standbys, and the proxy fails over by itself.
+    pub quorum: bool,
     /// Further lines of each node's postgresql.conf.
     pub settings: Vec<String>,
     /// Rules of pg_hba.conf that come before ours.
@@ -67,11 +69,11 @@ impl Cluster {
                 standby.port()
             ));
         }
-        if cluster.options.durable {
-            cluster
-                .nodes()
-                .into_iter()
-                .try_for_each(|node| node.reconfigure(&cluster.conf(node, node.port(), true)))?;
+        if cluster.options.durable || cluster.options.quorum {
+            for node in cluster.nodes() {
+                let conf = cluster.conf(node, node.port(), cluster.options.durable);
+                node.reconfigure(&(conf + &cluster.quorum_of(node)))?;
+            }
         }
         Ok(cluster)
     }
@@ -117,7 +119,7 @@ impl Cluster {
     /// proxy.toml for this cluster.
     pub fn proxy_config(&self, ports: Ports) -> String {
         let nodes = self.nodes().map(|node| (node.name(), node.host(), node.port()));
-        setup::proxy_config(nodes, self.passwords(), ports)
+        setup::proxy_config(nodes, self.passwords(), ports, self.options.quorum)
     }
 
     fn init_primary(&self) -> Result<(), Error> {
@@ -170,6 +172,15 @@ impl Cluster {
         upstream.wait_for(&streams, "streaming")
     }
 
+    /// Not before all stream: a primary that names standbys waits for them.
+    fn quorum_of(&self, node: &Node) -> String {
+        if !self.options.quorum {
+            return String::new();
+        }
+        let others = self.nodes().map(Node::name).into_iter().filter(|name| *name != node.name());
+        setup::quorum(&others.collect::<Vec<_>>())
+    }
+
     /// Not durable yet: the checkpoints of the base backups would sync hundreds of files for nothing.
     fn first_start(&self, node: &Node) -> Result<(), Error> {
         node.first_start(|port| self.conf(node, port, false))
@@ -202,6 +213,6 @@ impl Drop for Cluster {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { dir: None, keep: false, durable: true, settings: Vec::new(), hba: Vec::new() }
+        Self { dir: None, keep: false, durable: true, quorum: false, settings: Vec::new(), hba: Vec::new() }
     }
 }

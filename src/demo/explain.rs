@@ -28,20 +28,22 @@ pub fn access(cluster: &Cluster, proxy: &Proxy, options: &Options) {
     };
     let app = dsn(APP, APP);
     let console = dsn(ADMIN, "pgherd");
-    let promote = as_account(cluster, &format!("promote -D {}", cluster.pg2.data_dir().display()));
+    let postmaster = cluster.pg1.data_dir().join("postmaster.pid");
     let end = if options.keep { "stops everything" } else { "stops and removes everything" };
     say(&format!(
         "
   DSN      {app}
   psql     psql '{app}'
-  console  psql '{console}' -c 'SHOW NODES'
+  console  psql '{console}' -c 'SHOW CLUSTER'
   metrics  curl http://127.0.0.1:{}/metrics
-  try      {promote}
+  try      psql '{console}' -c 'SWITCHOVER'
+           kill -9 $(head -1 {})
   log      {}
 
 {}Ctrl-C {end}.
 ",
         proxy.http_port(),
+        postmaster.display(),
         proxy.log().display(),
         match options.workload {
             true => format!("{} clients read and {} writes through the proxy. ", workload::READERS, workload::WRITERS),

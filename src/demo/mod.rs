@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod error;
 mod explain;
 pub mod guard;
+mod ledger;
 pub mod machine;
 pub mod node;
 pub mod postgres;
@@ -18,6 +19,7 @@ mod show;
 pub mod site;
 pub mod table;
 pub mod talker;
+mod watch;
 pub mod workload;
 
 pub use cluster::Cluster;

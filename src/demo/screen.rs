@@ -22,7 +22,14 @@ impl Screen {
         Self { in_place: std::io::stdout().is_terminal() && !dumb, drawn: 0 }
     }
 
-    pub fn draw(&mut self, elapsed: Duration, rows: &Result<Vec<Row>, String>, tally: Option<&Tally>) {
+    /// `notes`: lines that stay, above the table.
+    pub fn draw(
+        &mut self,
+        elapsed: Duration,
+        rows: &Result<Vec<Row>, String>,
+        tally: Option<&Tally>,
+        notes: &[String],
+    ) {
         let mut lines = vec![table::HEADER.to_owned()];
         match rows {
             Ok(rows) => lines.extend(table::lines(rows)),
@@ -33,6 +40,7 @@ impl Screen {
         if self.in_place && self.drawn > 0 {
             text += &format!("\x1b[{}A\x1b[J", self.drawn);
         }
+        text += &above(notes);
         self.drawn = lines.len();
         for line in lines {
             text += &line;
@@ -46,6 +54,11 @@ impl Screen {
 /// To stdout; a reader that has gone is no reason to leave anything behind.
 pub fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Above the table, to stay.
+fn above(notes: &[String]) -> String {
+    notes.iter().map(|note| format!("{note}\n")).collect()
 }
 
 fn footer(tally: &Tally) -> String {

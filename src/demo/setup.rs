@@ -13,6 +13,22 @@ pub const MONITOR: &str = "pgherd";
 pub const APP: &str = "app";
 pub const ADMIN: &str = "admin";
 
+/// A primary that is gone is noticed in a fraction of a second.
+const QUICK_PROBES: &str = "interval = \"100ms\"\ntimeout = \"250ms\"\n";
+
+/// Nothing acknowledged is lost: each node names the others as its synchronous standbys.
+const FAILOVER: &str = "
+[failover]
+mode = \"automatic\"
+durability = \"quorum\"
+pause = \"0\"
+";
+
+/// `synchronous_standby_names` of a node, for when it is the primary.
+pub fn quorum(others: &[&str]) -> String {
+    format!("synchronous_standby_names = 'ANY 1 ({})'\n", others.join(", "))
+}
+
 /// Included by each node's postgresql.conf, after which it may change.
 pub const CONF_FILE: &str = "pgherd-demo.conf";
 
@@ -40,6 +56,8 @@ hot_standby = on
 # A demo restarts nodes: look for the upstream more often than each 5 s, report to it each second.
 wal_retrieve_retry_interval = '1s'
 wal_receiver_status_interval = '1s'
+wal_receiver_timeout = '2s'
+hot_standby_feedback = on
 log_line_prefix = '%m [%p] %q%a %u@%d '
 "
     );
@@ -92,6 +110,7 @@ pub fn proxy_config<'a>(
     nodes: impl IntoIterator<Item = (&'a str, &'a str, u16)>,
     passwords: &Passwords,
     ports: Ports,
+    failover: bool,
 ) -> String {
     let mut text = format!("[listen]\nhost = \"127.0.0.1\"\nport = {}\n", ports.clients);
     for (name, host, port) in nodes {
@@ -103,7 +122,7 @@ pub fn proxy_config<'a>(
 user = \"{MONITOR}\"
 password = \"{monitor}\"
 database = \"postgres\"
-
+{quick}
 # {APP} is not here: it proves itself with its password in PostgreSQL. {ADMIN} is no role of PostgreSQL.
 [[user]]
 name = \"{ADMIN}\"
@@ -115,7 +134,9 @@ users = [\"{ADMIN}\"]
 [http]
 host = \"127.0.0.1\"
 port = {http}
-",
+{failover}",
+        quick = if failover { QUICK_PROBES } else { "" },
+        failover = if failover { FAILOVER } else { "" },
         monitor = passwords.monitor.expose(),
         admin = passwords.admin.expose(),
         http = ports.http,

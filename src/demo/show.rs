@@ -16,6 +16,7 @@ use super::screen::{Screen, say};
 use super::setup::{ADMIN, APP, MONITOR};
 use super::site::Site;
 use super::talker::Talker;
+use super::watch::Watch;
 use super::workload::{self, Tally, Workload};
 use super::{Options, explain};
 
@@ -88,8 +89,9 @@ async fn stage(site: Site, guard: &Arc<Guard>, options: &Options, signals: &mut 
 fn build(site: Site, options: &Options) -> Result<(Cluster, Proxy), Error> {
     let started = Instant::now();
     let progress = |step: &str| say(&format!("  {:4.1} s  {step}", started.elapsed().as_secs_f64()));
-    let cluster_options = cluster::Options { keep: options.keep, ..cluster::Options::default() };
+    let cluster_options = cluster::Options { keep: options.keep, quorum: true, ..cluster::Options::default() };
     let cluster = Cluster::start_on(site, cluster_options, progress)?;
+    progress("each names the others as its synchronous standbys: ANY 1");
     if options.workload {
         cluster.pg1.psql_as(APP, APP, &workload::schema())?;
         cluster.wait_caught_up()?;
@@ -111,6 +113,7 @@ async fn perform(cluster: &Cluster, proxy: &Proxy, options: &Options, signals: &
     let password = &cluster.passwords().app;
     let workload =
         options.workload.then(|| Workload::start(|| Talker::new("127.0.0.1", proxy.port(), APP, APP, Some(password))));
+    let mut watch = Watch::new(Talker::new("127.0.0.1", proxy.port(), APP, APP, Some(password)));
     let mut screen = Screen::new();
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -127,7 +130,11 @@ async fn perform(cluster: &Cluster, proxy: &Proxy, options: &Options, signals: &
             return Err(Error::Command { doing, status: status.to_string(), output: proxy.log_text() }.into());
         }
         let rows = sampler.rows().await;
-        screen.draw(started.elapsed(), &rows, workload.as_ref().map(Workload::tally));
+        let notes = match (&rows, &workload) {
+            (Ok(rows), Some(workload)) => watch.look(rows, started.elapsed(), &workload.tally().ledger).await,
+            _ => Vec::new(),
+        };
+        screen.draw(started.elapsed(), &rows, workload.as_ref().map(Workload::tally), &notes);
         if options.duration.is_some_and(|duration| started.elapsed() >= duration) {
             break false;
         }
@@ -135,9 +142,13 @@ async fn perform(cluster: &Cluster, proxy: &Proxy, options: &Options, signals: &
     let verdict = match workload {
         Some(workload) => {
             let tally = workload.stop().await;
+            let lost = watch.count_lost(&tally.ledger).await;
             // A server that ends reports its last counts: what is shown below is complete.
             proxy.stop(STOP_PATIENCE)?;
-            judge(cluster, &tally, &before, &final_counts(&mut sampler, &tally, &before).await)
+            let after = final_counts(&mut sampler, &tally, &before).await;
+            let mut wrong = judge(cluster, &tally, &before, &after, watch.changes);
+            wrong.extend(judge_losses(lost));
+            wrong
         }
         None => Vec::new(),
     };
@@ -179,29 +190,50 @@ async fn final_counts(sampler: &mut Sampler, tally: &Tally, before: &[Option<Cou
 }
 
 /// Tells what was done where, and what is wrong with it.
-fn judge(cluster: &Cluster, tally: &Tally, before: &[Option<Counts>], after: &[Option<Counts>]) -> Vec<String> {
+fn judge(
+    cluster: &Cluster,
+    tally: &Tally,
+    before: &[Option<Counts>],
+    after: &[Option<Counts>],
+    changes: u64,
+) -> Vec<String> {
     let (reads, writes, errors) = (tally.reads.load(Relaxed), tally.writes.load(Relaxed), tally.errors.load(Relaxed));
     say(&format!("\nThrough the proxy: {reads} reads, {writes} writes, {errors} errors. By PostgreSQL's own count:"));
     let mut wrong = Vec::new();
-    if errors > 0 {
+    // A write whose answer was lost with the primary is an error; who was killed can't be asked.
+    let is_calm = changes == 0;
+    if errors > 0 && is_calm {
         wrong.push(format!("{errors} statements failed; the last: {}", tally.error_text()));
     }
     for (at, node) in cluster.nodes().into_iter().enumerate() {
         let counts = |all: &[Option<Counts>]| all.get(at).copied().flatten();
         let (Some(old), Some(new)) = (counts(before), counts(after)) else {
             say(&format!("  {}  does not answer", node.name()));
-            wrong.push(format!("{} does not answer", node.name()));
+            wrong.extend(is_calm.then(|| format!("{} does not answer", node.name())));
             continue;
         };
         let (reads, writes) = (new.reads.saturating_sub(old.reads), new.writes.saturating_sub(old.writes));
         say(&format!("  {}  {reads:>7} reads  {writes:>7} writes", node.name()));
         match at {
+            _ if !is_calm => {}
             0 if writes == 0 => wrong.push(format!("no write was seen on {}", node.name())),
             1.. if reads == 0 => wrong.push(format!("no read was seen on {}", node.name())),
             _ => {}
         }
     }
     wrong
+}
+
+/// Whether what was acknowledged is there.
+fn judge_losses(lost: Result<(u64, u64), String>) -> Option<String> {
+    match lost {
+        Ok((acknowledged, 0)) => {
+            say(&format!("  0 of {acknowledged} acknowledged rows lost"));
+            None
+        }
+        Ok((acknowledged, lost)) => Some(format!("{lost} of {acknowledged} acknowledged rows are lost")),
+        Err(error) => Some(format!("what is lost could not be counted: {error}")),
+    }
 }
 
 struct Signals {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::ledger::Ledger;
 use super::talker::Talker;
 use crate::server::connect::ConnectError;
 use crate::server::query::Rows;
@@ -22,6 +23,7 @@ pub struct Tally {
     pub reads: AtomicU64,
     pub writes: AtomicU64,
     pub errors: AtomicU64,
+    pub ledger: Ledger,
     last_error: Mutex<String>,
     stop: AtomicBool,
 }
@@ -84,7 +86,11 @@ async fn client(number: u64, mut talker: Talker, tally: Arc<Tally>) {
         if tally.stop.load(Relaxed) {
             return;
         }
-        let outcome = if number >= READERS { write(&mut talker, turn).await } else { read(&mut talker, turn).await };
+        let outcome = if number >= READERS {
+            write(&mut talker, turn, &tally.ledger).await
+        } else {
+            read(&mut talker, turn).await
+        };
         match outcome {
             Ok(counter) => {
                 counter(&tally).fetch_add(1, Relaxed);
@@ -113,9 +119,15 @@ async fn read(talker: &mut Talker, turn: u64) -> Result<Counter, String> {
     }
 }
 
-async fn write(talker: &mut Talker, turn: u64) -> Result<Counter, String> {
-    let sql = format!("INSERT INTO orders (customer, amount) VALUES ({}, {}.99)", turn % 100, turn % 1000);
-    talker.ask(&sql).await.map_err(|error| in_words("a write", &error))?;
+async fn write(talker: &mut Talker, turn: u64, ledger: &Ledger) -> Result<Counter, String> {
+    let id = ledger.next();
+    let (customer, amount) = (turn % 100, turn % 1000);
+    let sql = format!("INSERT INTO orders (id, customer, amount) VALUES ({id}, {customer}, {amount}.99)");
+    if let Err(error) = talker.ask(&sql).await {
+        ledger.doubtful(id);
+        return Err(in_words("a write", &error));
+    }
+    ledger.acknowledged();
     Ok(|tally| &tally.writes)
 }
 

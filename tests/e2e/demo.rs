@@ -34,6 +34,23 @@ fn demo_for_20s_ends_well_and_leaves_nothing() {
 }
 
 #[test]
+fn a_primary_killed_by_hand_is_replaced_and_nothing_acknowledged_is_lost() {
+    let (mut demo, log) = start(&["--for", "15s"]);
+    eventually("some writes", || read(&log).contains("   3 s  through the proxy").then_some(()));
+    let dir = data_dir(&read(&log));
+    let postmaster = std::fs::read_to_string(dir.join("pg1/postmaster.pid")).unwrap();
+    kill("KILL", &[postmaster.lines().next().unwrap().parse().unwrap()]).unwrap();
+    assert_eq!(demo.wait().unwrap().code(), Some(0), "{}", read(&log));
+    let out = read(&log);
+    let line = out.lines().find(|line| line.contains("pg2 is the primary in place of pg1: writes paused"));
+    let line = line.unwrap_or_else(|| panic!("no failover in\n{out}"));
+    assert!(line.contains(" 0 of ") && line.ends_with(" acknowledged rows lost"), "{line}");
+    let last = out.lines().rfind(|line| line.ends_with("acknowledged rows lost")).unwrap();
+    assert!(last.trim().starts_with("0 of "), "{last}");
+    assert_nothing_left(&dir);
+}
+
+#[test]
 fn interrupt_in_the_middle_of_the_build_leaves_nothing() {
     for step in ["pg1: initdb", "pg2: base backup", "proxy: pgherd run"] {
         let (mut demo, log) = start(&["--for", "60s"]);
