@@ -138,18 +138,17 @@ impl Operation {
     pub fn refusal(&self, reason: &str) -> PgError {
         let (message, hint) = match reason.split_once('\n') {
             Some((message, hint)) => (message, hint.trim().to_owned()),
-            None => (reason, self.hint()),
+            None => (reason, self.hint(reason)),
         };
         PgError::error(sqlstate::NOT_IN_PREREQUISITE_STATE, message).with_hint(hint)
     }
 
-    fn hint(&self) -> String {
+    fn hint(&self, reason: &str) -> String {
         match self {
-            Operation::Switchover { .. } => {
-                "SHOW CLUSTER says what the cluster waits for. If the primary is lost: FAILOVER TO node.".to_owned()
-            }
-            Operation::Failover { to, force: false } => format!(
-                "FAILOVER TO {} FORCE does it all the same, and may lose writes. SHOW CLUSTER and SHOW NODES say more.",
+            _ if reason.contains("failover.mode") => "SHOW CONFIG shows it; the configuration file sets it.".to_owned(),
+            Operation::Failover { to, force: false } if !reason.contains("FORCE") => format!(
+                "FAILOVER TO {} FORCE does without what can be done without, and may lose writes. SHOW CLUSTER and SHOW \
+                 NODES say more.",
                 to.written()
             ),
             _ => "SHOW CLUSTER, SHOW NODES and SHOW EVENTS say more.".to_owned(),
@@ -262,6 +261,9 @@ mod tests {
         let error = failover.refusal("the primary lives");
         assert_eq!((error.sqlstate.as_str(), error.message.as_str()), ("55000", "the primary lives"));
         assert!(error.hint.unwrap().starts_with("FAILOVER TO pg1 FORCE "));
+        for told in ["failover.mode is off", "FAILOVER TO pg2 FORCE loses the difference"] {
+            assert!(failover.refusal(told).hint.unwrap().starts_with("SHOW "), "{told}");
+        }
         let error = failover.refusal("pg1 is down\nStart it.");
         assert_eq!((error.message.as_str(), error.hint.as_deref()), ("pg1 is down", Some("Start it.")));
     }

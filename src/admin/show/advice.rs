@@ -1,6 +1,6 @@
 //! What to do about a node that gets no client: the command to type.
 
-use crate::cluster::{Health, Node, Topology};
+use crate::cluster::{Health, Node, Role, Topology};
 
 /// `None`: nothing is to be done, or the reason says it all.
 pub fn of(topology: &Topology, node: &Node) -> Option<String> {
@@ -16,7 +16,15 @@ pub fn of(topology: &Topology, node: &Node) -> Option<String> {
             None => None,
         };
     }
-    topology.status.detached.contains(&node.id).then(|| format!("ATTACH {name} takes it back"))
+    if topology.status.detached.contains(&node.id) {
+        return Some(format!("ATTACH {name} takes it back"));
+    }
+    let primary = topology.node(topology.primary.filter(|_| node.role == Role::Standby && node.health == Health::Up)?);
+    let newest = primary.observation.as_ref()?.timeline;
+    let is_left_behind = seen.is_some_and(|seen| seen.timeline < newest && !seen.has_receiver);
+    is_left_behind.then(|| {
+        format!("its log says why it does not follow {}; if it \"forked off\": {}", primary.name, rejoin(node, primary))
+    })
 }
 
 /// How `node`, which has WAL the cluster lacks, becomes a standby again. The checkpoint first: until the new primary's is

@@ -7,6 +7,7 @@ mod agent;
 mod asynchronous;
 mod load;
 mod network;
+mod operator;
 mod rig;
 mod tally;
 
