@@ -3,6 +3,7 @@
 use super::command::{Action, Failure, FailureKind, Level};
 use super::judgement::Member;
 use super::node::{Health, Role};
+use super::status::State;
 use super::topology::{Node, Topology};
 
 /// Everything that changed from `before` to `after`; nothing when only positions did.
@@ -30,7 +31,8 @@ pub(super) fn changes(before: &Topology, after: &Topology, actions: &mut Vec<Act
         }
         None => {
             let because = after.no_primary_because.as_deref().unwrap_or_default();
-            Action::log(Level::Error, format!("there is no primary any more, writes have to wait: {because}"))
+            let level = if after.status.state == State::Draining { Level::Info } else { Level::Error };
+            Action::log(level, format!("there is no primary any more, writes have to wait: {because}"))
         }
     });
 }
