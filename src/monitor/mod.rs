@@ -82,11 +82,7 @@ async fn keep_true(
     let (asking, hooks) = (HashMap::new(), config.failover.hooks.clone());
     let mut performer = Performer { shared, handles, state, hooks, reports, asking, last_order: 0 };
     let mut ears = Ears { inbox, probers, orders, drain_seen: Instant::now() };
-    while let Some(heard) = ears.next(shared, &controller).await {
-        let event = match heard {
-            Heard::Event(event) => event,
-            Heard::Order(request) => performer.ordered(request),
-        };
+    while let Some(event) = ears.next(&controller, &mut performer).await {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             for action in controller.handle(event, Instant::now()) {
@@ -109,16 +105,11 @@ struct Ears<'a> {
     drain_seen: Instant,
 }
 
-enum Heard {
-    Event(Event),
-    Order(Request),
-}
-
 // === impl Ears ===
 
 impl Ears<'_> {
     /// `None`: a probe task has ended, which none does by itself.
-    async fn next(&mut self, shared: &Shared, controller: &Controller) -> Option<Heard> {
+    async fn next(&mut self, controller: &Controller, performer: &mut Performer<'_>) -> Option<Event> {
         let due = async {
             match controller.deadline() {
                 Some((at, _)) => tokio::time::sleep_until(at.into()).await,
@@ -132,12 +123,10 @@ impl Ears<'_> {
             }
         };
         tokio::select! {
-            event = self.inbox.recv() => event.map(Heard::Event),
-            Some(request) = order => Some(Heard::Order(request)),
-            () = due => Some(Heard::Event(Event::Tick)),
-            node = drained(shared, controller.drains(), &mut self.drain_seen) => {
-                Some(Heard::Event(Event::Drained(node)))
-            }
+            event = self.inbox.recv() => event,
+            Some(request) = order => Some(performer.ordered(request)),
+            () = due => Some(Event::Tick),
+            node = drained(performer.shared, controller.drains(), &mut self.drain_seen) => Some(Event::Drained(node)),
             _ = self.probers.join_next() => None,
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct Session {
     pub(super) process_id: i32,
     /// It has the coordinators' lock of this node.
     pub(super) has_lock: bool,
+    /// The question for its state was prepared: to plan it takes longer than to answer it.
+    is_prepared: bool,
     /// As told last; asked again when its hash has changed.
     upstream: Option<Upstream>,
 }
@@ -43,7 +45,7 @@ pub(super) enum ProbeError {
 
 impl Session {
     pub(super) fn new(stream: Stream, kind: SessionKind, process_id: i32) -> Self {
-        Self { stream, kind, process_id, has_lock: false, upstream: None }
+        Self { stream, kind, process_id, has_lock: false, is_prepared: false, upstream: None }
     }
 
     /// Who the node is, and how it is.
@@ -52,8 +54,11 @@ impl Session {
             SessionKind::Replication => (Some(self.identify(timeout).await?), answer::STATE),
             SessionKind::Ordinary => (None, answer::STATE_WITHOUT_REPLICATION),
         };
+        if !std::mem::replace(&mut self.is_prepared, true) {
+            self.query(&format!("PREPARE pgherd_state AS {question}"), timeout).await?;
+        }
         let asked_at = Instant::now();
-        let rows = self.query(question, timeout).await?;
+        let rows = self.query("EXECUTE pgherd_state", timeout).await?;
         let round_trip_us = u64::try_from(asked_at.elapsed().as_micros()).unwrap_or(u64::MAX);
         let State { mut observation, hidden, upstream_hash } =
             answer::read_state(&rows, identity, asked_at, round_trip_us)?;
