@@ -14,6 +14,9 @@ const REPEAT: Duration = Duration::from_secs(2);
 const SLOW_REPEAT: Duration = Duration::from_secs(30);
 const QUICK_TRIES: u32 = 5;
 
+/// A standby whose replay is paused, or waits for a reader, does not even begin to stream from elsewhere.
+const CLEAR: Duration = Duration::from_millis(250);
+
 /// A cascading standby may find its upstream again by itself.
 const HOMELESS: Duration = Duration::from_secs(1);
 
@@ -30,6 +33,8 @@ struct Orphan {
     lost: Option<NodeId>,
     tries: u32,
     next: Option<Instant>,
+    /// When what may hold it up is ended.
+    clear: Option<Instant>,
 }
 
 // === impl Orphans ===
@@ -39,7 +44,7 @@ impl Orphans {
     pub(super) fn adopt(&mut self, ids: impl Iterator<Item = NodeId>, lost: NodeId) {
         for id in ids {
             self.list.retain(|orphan| orphan.id != id);
-            self.list.push(Orphan { id, lost: Some(lost), tries: 0, next: None });
+            self.list.push(Orphan { id, lost: Some(lost), tries: 0, next: None, clear: None });
         }
     }
 
@@ -49,7 +54,7 @@ impl Orphans {
             let is_severed =
                 node.observation.as_ref().is_some_and(|told| told.in_recovery && told.severed_from.is_some());
             if is_severed && node.id != primary && self.list.iter().all(|orphan| orphan.id != node.id) {
-                self.list.push(Orphan { id: node.id, lost: None, tries: 0, next: None });
+                self.list.push(Orphan { id: node.id, lost: None, tries: 0, next: None, clear: None });
             }
         }
     }
@@ -69,7 +74,7 @@ impl Orphans {
                     let (from, to) = (facts.name(lost), facts.name(primary));
                     let text = format!("{} has lost {from}, which it streamed from; pointing it to {to}", node.name);
                     actions.push(Action::log(Level::Warn, text));
-                    self.list.push(Orphan { id: node.id, lost: Some(lost), tries: 0, next: None });
+                    self.list.push(Orphan { id: node.id, lost: Some(lost), tries: 0, next: None, clear: None });
                 }
                 _ => {}
             }
@@ -90,6 +95,10 @@ impl Orphans {
         for orphan in &mut self.list {
             let node = facts.topology.node(orphan.id);
             let answers = node.health == Health::Up && facts.members[usize::from(orphan.id.0)].failure.is_none();
+            if answers && orphan.clear.is_some_and(|clear| facts.now >= clear) {
+                orphan.clear = None;
+                actions.push(Action::Perform { node: orphan.id, command: Command::Clear });
+            }
             if !answers || orphan.next.is_some_and(|next| facts.now < next) {
                 continue; // it is asked anyway, and tended when it answers
             }
@@ -106,6 +115,7 @@ impl Orphans {
             orphan.tries += 1;
             let pause = if orphan.tries <= QUICK_TRIES { REPEAT } else { SLOW_REPEAT };
             orphan.next = Some(facts.now + pause);
+            orphan.clear = Some(facts.now + CLEAR);
             let upstream = facts.topology.node(primary);
             // One that was cut off the very primary keeps the address that it had for it.
             let command = match node.observation.as_ref().and_then(|told| told.severed_from.as_ref()) {
@@ -115,7 +125,8 @@ impl Orphans {
             actions.push(Action::Perform { node: orphan.id, command });
             actions.push(Action::Ask(orphan.id));
         }
-        self.list.iter().filter_map(|orphan| orphan.next).filter(|next| *next > facts.now).min()
+        let due = self.list.iter().flat_map(|orphan| [orphan.next, orphan.clear]).flatten();
+        due.filter(|next| *next > facts.now).min()
     }
 }
 

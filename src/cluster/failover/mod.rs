@@ -207,6 +207,9 @@ impl Failover {
         }
         let orphans_due = self.tend_orphans(facts, actions);
         self.remember_the_primary(facts, actions);
+        if self.reserve_epochs(facts) {
+            actions.push(Action::Remember(self.record.clone()));
+        }
         self.note_since(facts);
         self.due = [self.own_deadline(facts.now), orphans_due].into_iter().flatten().min();
     }
@@ -345,9 +348,19 @@ impl Failover {
             detached: self.detached.iter().map(|id| name(*id)).collect(),
         };
         if record != self.record {
-            self.record = Record { epoch: facts.topology.epoch.max(self.record.epoch), ..record };
+            self.record = record;
+            self.reserve_epochs(facts);
             actions.push(Action::Remember(self.record.clone()));
         }
+    }
+
+    /// Epochs rise with each change of a health: they are written down ahead, some at a time. Whether they were.
+    fn reserve_epochs(&mut self, facts: &Facts<'_>) -> bool {
+        let is_due = facts.topology.epoch >= self.record.epoch;
+        if is_due {
+            self.record.epoch = facts.topology.epoch + EPOCHS_AHEAD;
+        }
+        is_due
     }
 
     // --- small things ---
@@ -385,6 +398,8 @@ impl Failover {
         }
     }
 }
+
+const EPOCHS_AHEAD: u64 = 100;
 
 /// While something is open all are asked again this often.
 const RECHECK: Duration = Duration::from_millis(100);

@@ -59,7 +59,7 @@ impl Failover {
         opening.is_ordered = true;
         opening.next_try = facts.now + PATIENCE;
         let (node, primary) = (opening.winner, facts.name(opening.winner).to_owned());
-        let epoch = facts.topology.epoch.max(self.record.epoch) + 1;
+        let epoch = facts.topology.epoch + 1;
         actions.push(Action::Perform { node, command: Command::Open { epoch, primary } });
     }
 
