@@ -322,6 +322,10 @@ fn config_shows_no_secret_and_what_the_exporter_reads() {
 #[test]
 fn the_manual_names_every_command_and_column() {
     let manual = include_str!("../../../docs/console.md");
+    assert!(
+        State::ALL.iter().all(|state| manual.contains(&format!("`{}`", state.as_str()))),
+        "each state has a meaning"
+    );
     assert!(USAGE.iter().all(|(usage, _)| manual.contains(&format!("### {usage}"))), "each operation has a heading");
     for show in Show::ALL {
         let command = format!("SHOW {}", show.name());
