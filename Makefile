@@ -1,6 +1,6 @@
 # What one types. Each target sets up what it needs (scripts/setup.sh); nothing has to be typed before.
 #
-#   make demo ARGS="--for 20s"        make test TESTS=routing        make bench ARGS=--quick
+#   make demo ARGS="--for 20s"        make test TESTS=routing        make bench ARGS=--quick        make bench-failover N=10
 
 SHELL := /bin/bash
 # rustup installs here, and a fresh shell may not know it yet.
@@ -11,12 +11,14 @@ CARGO ?= cargo
 E2E_THREADS ?= 2
 TESTS ?=
 ARGS ?=
+# Failovers of `make bench-failover`.
+N ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench
+.PHONY: help demo test lint bench bench-failover
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## a real cluster of three on this machine and the proxy before it; Ctrl-C removes everything
 	@scripts/setup.sh compiler postgres
@@ -38,3 +40,7 @@ bench: ## the pure parts (criterion), then the peers' comparison into benches/RE
 	$(CARGO) build --release --bin pgherd
 	$(CARGO) bench --bench pure --bench classify
 	python3 benches/peers/run.py $(ARGS)
+
+bench-failover: ## N failovers under load, then switchovers, and PgPool-II through the same; some 15 minutes
+	@scripts/setup.sh compiler postgres pgpool
+	$(CARGO) bench --bench failover -- --failovers $(N) $(ARGS)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up what a make target needs. Quiet and quick when nothing is missing; touches the network only when something is.
 #
-#   scripts/setup.sh compiler postgres drivers lint peers
+#   scripts/setup.sh compiler postgres drivers lint peers pgpool
 #
 # On Debian and Ubuntu missing system packages are installed with apt-get, as root or through sudo. Elsewhere it says
 # what to install, and ends with status 1.
@@ -24,7 +24,8 @@ main() {
             drivers) need_drivers ;;
             lint) need_lint ;;
             peers) need_peers ;;
-            *) fail "unknown need '$need'; known: compiler postgres drivers lint peers" ;;
+            pgpool) need_pgpool ;;
+            *) fail "unknown need '$need'; known: compiler postgres drivers lint peers pgpool" ;;
         esac
     done
 }
@@ -82,13 +83,15 @@ need_lint() {
 
 # The peers of the benchmark: PgPool-II as packaged, and what PgBouncer's source package needs to be built.
 need_peers() {
-    has pgpool || packages "PgPool-II" pgpool2
+    need_pgpool
     on_debian || return 0
     if ! has pkg-config || ! pkg-config --exists libevent openssl; then
         packages "PgBouncer's build requirements" libevent-dev libssl-dev pkg-config make gcc
     fi
     has dpkg-source || packages "dpkg-source" dpkg-dev
 }
+
+need_pgpool() { has pgpool || packages "PgPool-II" pgpool2; }
 
 # === drivers ===
 

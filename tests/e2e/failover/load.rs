@@ -41,6 +41,9 @@ struct Shared {
 /// No key: a row that came twice must be seen twice.
 pub const TABLE: &str =
     "CREATE TABLE written (id bigint NOT NULL, at timestamptz DEFAULT now()); CREATE INDEX ON written (id)";
+const ONE: &str = "SELECT count(*) FROM written WHERE id < $1";
+/// Nothing may hang for ever, or the test would.
+const PATIENCE: Duration = Duration::from_secs(45);
 /// Shorter pauses between two acknowledgements are the writer's own pace.
 const SHORTEST_GAP: Duration = Duration::from_millis(10);
 
@@ -93,18 +96,30 @@ impl Load {
 
     /// Until each writer got a write acknowledged that it sent after `since`.
     pub fn await_writes(&self, since: Instant) {
-        eventually("every writer writes", || {
-            assert!(!self.thread.is_finished(), "the clients have panicked");
-            self.shared.sent.lock().unwrap().iter().all(|sent| *sent > since).then_some(())
-        });
+        eventually("every writer writes", || self.all_have_written(since).then_some(()));
     }
 
-    /// Of each writer, the longest time without an acknowledgement that ended after `since`; waits until all write again.
+    pub fn all_have_written(&self, since: Instant) -> bool {
+        assert!(!self.thread.is_finished(), "the clients have panicked");
+        self.shared.sent.lock().unwrap().iter().all(|sent| *sent > since)
+    }
+
+    /// Of each writer, the longest time without an acknowledgement that ended after `since`. To be asked when the blow has
+    /// fallen: waits until each writer has written since then.
     pub fn outages_since(&self, since: Instant) -> Vec<Duration> {
-        self.await_writes(since);
+        self.await_writes(Instant::now());
+        self.outages_until_now(since)
+    }
+
+    /// The same without waiting: who has not written since has been waiting until now.
+    pub fn outages_until_now(&self, since: Instant) -> Vec<Duration> {
         let gaps = self.shared.gaps.lock().unwrap();
-        let writers = self.shared.sent.lock().unwrap().len();
-        (0..writers).map(|writer| Gap::longest(&gaps, writer, since).unwrap_or(self.shared.pause)).collect()
+        let sent = self.shared.sent.lock().unwrap();
+        let of = |(writer, sent): (usize, &Instant)| match *sent > since {
+            true => Gap::longest(&gaps, writer, since).unwrap_or(self.shared.pause),
+            false => since.elapsed(),
+        };
+        sent.iter().enumerate().map(of).collect()
     }
 
     /// All clients end; what they have seen.
@@ -154,7 +169,7 @@ async fn write(shared: Arc<Shared>, number: usize) -> Tally {
         };
         let id = (number as i64) << 32 | count;
         let sent = Instant::now();
-        match insert(client, id, count).await {
+        match in_time(insert(client, id, count)).await {
             Ok(()) => {
                 let now = Instant::now();
                 if now - acknowledged_at > SHORTEST_GAP {
@@ -168,11 +183,10 @@ async fn write(shared: Arc<Shared>, number: usize) -> Tally {
                     look_for(client, id, &mut tally).await;
                 }
             }
-            Err(error) => {
-                let code = code(&error);
+            Err(code) => {
                 tally.writes.insert(id, Write::after(&code));
                 *tally.errors.entry(code).or_default() += 1;
-                if client.batch_execute("ROLLBACK").await.is_err() {
+                if in_time(client.batch_execute("ROLLBACK")).await.is_err() {
                     tally.sessions_dropped += 1;
                     session = None;
                 }
@@ -198,22 +212,22 @@ async fn insert(client: &Client, id: i64, count: i64) -> Result<(), tokio_postgr
 
 /// A session sees its own writes, wherever it reads.
 async fn look_for(client: &Client, id: i64, tally: &mut Tally) {
-    match client.simple_query(&format!("SELECT id FROM written WHERE id = {id}")).await {
+    match in_time(client.simple_query(&format!("SELECT id FROM written WHERE id = {id}"))).await {
         Ok(answer) => {
             let rows = answer.iter().filter(|part| matches!(part, tokio_postgres::SimpleQueryMessage::Row(_))).count();
             if rows != 1 {
                 tally.unseen.push((id, rows));
             }
         }
-        Err(error) => *tally.own_read_errors.entry(code(&error)).or_default() += 1,
+        Err(code) => *tally.own_read_errors.entry(code).or_default() += 1,
     }
 }
 
 async fn connect(shared: &Shared, errors: &mut BTreeMap<String, u64>) -> Option<Client> {
-    match drivers::connect(&shared.dsn).await {
+    match in_time(drivers::connect(&shared.dsn)).await {
         Ok(client) => Some(client),
-        Err(error) => {
-            *errors.entry(format!("login {}", code(&error))).or_default() += 1;
+        Err(code) => {
+            *errors.entry(format!("login {code}")).or_default() += 1;
             tokio::time::sleep(Duration::from_millis(20)).await;
             None
         }
@@ -232,14 +246,14 @@ async fn read(shared: Arc<Shared>, extended: bool) -> Tally {
         };
         let asked = Instant::now();
         let answer = match extended {
-            false => client.simple_query("SELECT max(id) FROM written").await.map(|_| ()),
-            true => client.query_one("SELECT count(*) FROM written WHERE id < $1", &[&9_i64]).await.map(|_| ()),
+            false => in_time(client.simple_query("SELECT max(id) FROM written")).await.map(|_| ()),
+            true => in_time(client.query_one(ONE, &[&9_i64])).await.map(|_| ()),
         };
         tally.longest_read = tally.longest_read.max(asked.elapsed());
         match answer {
             Ok(()) => drop(shared.reads.fetch_add(1, Relaxed)),
-            Err(error) => {
-                *tally.read_errors.entry(code(&error)).or_default() += 1;
+            Err(code) => {
+                *tally.read_errors.entry(code).or_default() += 1;
                 if client.is_closed() {
                     session = None;
                 }
@@ -250,7 +264,8 @@ async fn read(shared: Arc<Shared>, extended: bool) -> Tally {
     tally
 }
 
-/// The SQLSTATE; `closed` when the connection ended without one.
-pub fn code(error: &tokio_postgres::Error) -> String {
-    error.code().map_or_else(|| "closed".to_owned(), |code| code.code().to_owned())
+/// `Err`: the SQLSTATE; `closed` when the connection ended without one, `silent` when no answer came.
+async fn in_time<T>(answer: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, String> {
+    let Ok(answer) = tokio::time::timeout(PATIENCE, answer).await else { return Err("silent".to_owned()) };
+    answer.map_err(|error| error.code().map_or_else(|| "closed".to_owned(), |code| code.code().to_owned()))
 }

@@ -5,9 +5,13 @@
 
 mod agent;
 mod asynchronous;
+mod candidates;
+mod deaths;
 mod load;
 mod network;
 mod operator;
+mod partitions;
+mod refusals;
 mod rig;
 mod tally;
 
@@ -15,6 +19,10 @@ use std::time::Duration;
 
 use crate::harness::{Proxy, eventually};
 use load::{Crowd, Load, TABLE};
+use rig::Rig;
+
+/// On a small machine that does something else as well; what is normal is measured by `make bench-failover`.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// These columns of `SHOW NODES`, with `|` between them.
 fn shown(proxy: &Proxy<'_>, columns: &str, name: &str) -> String {
@@ -55,4 +63,15 @@ fn outage_since(what: &str, load: &Load, since: std::time::Instant) -> Duration 
     let outages = load.outages_since(since);
     say_outages(what, outages.clone());
     outages.into_iter().max().unwrap_or_default()
+}
+
+/// pg1 is the only primary, and nobody was told otherwise.
+fn nothing_promoted(rig: &Rig, proxy: &Proxy<'_>) {
+    let log = proxy.process.log_text();
+    assert!(!log.contains("promoting"), "{log}");
+    for node in rig.nodes().into_iter().filter(|node| node.name() != "pg1" && node.pid().is_some()) {
+        // One that was started as a primary by the test has no recovery to be in.
+        let timeline = node.psql("SELECT timeline_id FROM pg_control_checkpoint()").unwrap();
+        assert_eq!(timeline, "1", "{} was promoted", node.name());
+    }
 }

@@ -24,6 +24,8 @@ pub struct Options {
     pub cascade: bool,
     /// Further lines of each node's postgresql.conf.
     pub settings: Vec<String>,
+    /// Rules of pg_hba.conf that come before ours.
+    pub hba: Vec<String>,
 }
 
 /// Quick to notice, quick to act, as often as it likes.
@@ -49,9 +51,11 @@ const SETTINGS: [&str; 4] = [
 // === impl Options ===
 
 impl Options {
-    pub const QUORUM: Self = Self { quorum: true, relays: false, cascade: false, settings: Vec::new() };
+    pub const QUORUM: Self =
+        Self { quorum: true, relays: false, cascade: false, settings: Vec::new(), hba: Vec::new() };
     /// Quorum, and every link can be cut.
-    pub const CUTTABLE: Self = Self { quorum: true, relays: true, cascade: false, settings: Vec::new() };
+    pub const CUTTABLE: Self =
+        Self { quorum: true, relays: true, cascade: false, settings: Vec::new(), hba: Vec::new() };
 }
 
 // === impl Rig ===
@@ -59,7 +63,8 @@ impl Options {
 impl Rig {
     pub fn start(options: Options) -> Self {
         let settings = SETTINGS.map(str::to_owned).into_iter().chain(options.settings).collect();
-        let cluster = private_cluster_with(cluster::Options { settings, ..cluster::Options::default() });
+        let cluster =
+            private_cluster_with(cluster::Options { settings, hba: options.hba, ..cluster::Options::default() });
         let pg4 = options.cascade.then(|| cluster.add_standby("pg4", &cluster.pg2).unwrap());
         let mut rig = Self { cluster, pg4, quorum: options.quorum, network: None };
         if options.relays {
@@ -149,7 +154,7 @@ impl Rig {
         node.wait_for("SELECT sender_port, status FROM pg_stat_wal_receiver", &sender).unwrap();
     }
 
-    pub(super) fn conninfo(&self, standby: &str, upstream: &str) -> String {
+    pub fn conninfo(&self, standby: &str, upstream: &str) -> String {
         let passfile = self.cluster.site().passfile();
         let (host, port) = (self.node(upstream).host(), self.port(upstream));
         format!("host={host} port={port} user=replicator passfile='{}' application_name={standby}", passfile.display())
@@ -167,7 +172,7 @@ impl Rig {
         node.psql("SELECT pg_reload_conf()").unwrap();
     }
 
-    pub(super) fn is_quorum(&self) -> bool {
+    pub fn is_quorum(&self) -> bool {
         self.quorum
     }
 
@@ -185,12 +190,17 @@ impl Rig {
 
     /// The node that is a primary and has the highest timeline.
     pub fn primary(&self) -> &Node {
-        let timeline = |node: &&Node| -> Option<u64> {
+        self.primary_but("")
+    }
+
+    /// The same without looking at `lost`, which may be frozen.
+    pub fn primary_but(&self, lost: &str) -> &Node {
+        let timeline = |node: &Node| -> Option<u64> {
             let sql = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int";
-            node.pid()?;
+            node.pid().filter(|_| node.name() != lost)?;
             node.psql(sql).ok()?.parse().ok()
         };
-        let primaries = self.nodes().into_iter().filter_map(|node| Some((timeline(&node)?, node)));
+        let primaries = self.nodes().into_iter().filter_map(|node| Some((timeline(node)?, node)));
         primaries.max_by_key(|(timeline, _)| *timeline).map(|(_, node)| node).expect("a primary")
     }
 }

@@ -98,7 +98,7 @@ impl Tally {
 
     /// Looks at all rows of the table on `primary`.
     pub fn verdict(&self, primary: &Node) -> Verdict {
-        let rows = primary.psql_as("app", "app", "SELECT id, count(*) FROM written GROUP BY id").unwrap();
+        let rows = primary.psql_as("app", "postgres", "SELECT id, count(*) FROM written GROUP BY id").unwrap();
         let rows = rows.lines().filter_map(|line| line.split_once('|'));
         let there: BTreeMap<i64, u32> = rows.map(|(id, count)| (id.parse().unwrap(), count.parse().unwrap())).collect();
         let mut verdict = Verdict::default();
