@@ -65,7 +65,10 @@ fn a_state_file_that_cannot_be_trusted_stops_an_automatic_proxy() {
 #[tokio::test]
 async fn a_switchover_waits_for_transactions_and_not_for_sessions() {
     let cluster = private_cluster();
-    let proxy = Proxy::start(&cluster, "[failover]\nmode = 'manual'\ndrain = '20s'\n");
+    let told = tempfile::NamedTempFile::new().unwrap();
+    let hook = format!("['/bin/sh', '-c', 'env >> {}']", told.path().display());
+    let config = format!("[failover]\nmode = 'manual'\ndrain = '20s'\non_failover = {hook}\non_promote = {hook}\n");
+    let proxy = Proxy::start(&cluster, &config);
     let (pinned, working) = (proxy.client().await, proxy.client().await);
     working.batch_execute("CREATE TABLE t (id int)").await.unwrap();
     cluster.wait_caught_up().unwrap();
@@ -82,6 +85,13 @@ async fn a_switchover_waits_for_transactions_and_not_for_sessions() {
     println!("{output:?} after {:?}", begun.elapsed());
     assert!(output.status.success() && begun.elapsed() < Duration::from_secs(10), "{output:?}");
     working.batch_execute("INSERT INTO t VALUES (2)").await.unwrap();
+
+    let told = || std::fs::read_to_string(told.path()).unwrap();
+    eventually("both commands have run", || (told().matches("PGHERD_OLD_PRIMARY=pg1\n").count() == 2).then_some(()));
+    assert!(told().contains("PGHERD_NEW_PRIMARY=pg2\n"), "{}", told());
+    let state = std::fs::read_to_string(proxy.process.config().with_file_name("pgherd.state")).unwrap();
+    assert!(state.contains("primary = \"pg2\"") && state.contains("timeline = 2"), "{state}");
+    assert!(proxy.console("SHOW EVENTS").contains("pg2"));
 }
 
 fn signal(name: &str, pid: &str) {

@@ -39,6 +39,9 @@ struct Upstream {
 
 impl Control<'_> {
     pub(super) async fn sever(&mut self, timeline: u32) -> Result<Outcome, Stop> {
+        // Who has to be refused does not take the lock from somebody else first.
+        self.upstream().await?;
+        self.expect_timeline(timeline).await?;
         self.lock(Whose::Anybodys).await?;
         let upstream = self.upstream().await?;
         self.expect_timeline(timeline).await?;
