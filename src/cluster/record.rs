@@ -12,6 +12,8 @@ pub struct Record {
     pub timeline: u32,
     /// The last primary that was served.
     pub primary: Option<String>,
+    /// Its `synchronous_standby_names`.
+    pub sync_names: Option<String>,
     /// Somebody was told, or is just about to be told, to become the primary.
     pub promotion: Option<Promotion>,
     /// The operator has paused automatic failovers.

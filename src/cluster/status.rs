@@ -118,6 +118,7 @@ impl State {
 /// What may follow what, as others see it (a step may pass through several), and why. ARCHITECTURE.md draws it.
 pub const TRANSITIONS: &[(State, State, &str)] = &[
     (State::Unknown, State::Up, "a primary answers"),
+    (State::Unknown, State::Suspect, "the primary that was served last does not answer"),
     (State::Unknown, State::Promoting, "an earlier process had told a standby"),
     (State::Unknown, State::Opening, "an earlier process had told a standby, and it is a primary"),
     (State::Up, State::Unknown, "two primaries, or it is no primary any more"),

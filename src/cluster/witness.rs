@@ -68,8 +68,7 @@ pub(super) enum Verdict {
     Partitioned(String),
     /// Too few standbys can testify; in words.
     Blind(String),
-    /// The standbys that lost it.
-    Dead(String),
+    Dead,
 }
 
 enum Testimony {
@@ -178,11 +177,11 @@ pub(super) fn verdict(members: &[Member], witnesses: &[Witness], question: &Ques
     }
     let more = if silent.is_empty() { String::new() } else { format!(" ({})", silent.join(", ")) };
     if let Some(quorum) = question.quorum {
-        return of_quorum(members, quorum, &lost, &more);
+        return of_quorum(members, quorum, &more);
     }
     let needed = if question.wanted == 0 { followers.len() / 2 + 1 } else { question.wanted as usize };
     if lost.len() >= needed {
-        return Verdict::Dead(lost.join(", "));
+        return Verdict::Dead;
     }
     Verdict::Blind(match followers.is_empty() {
         true => "no standby streamed from it".to_owned(),
@@ -194,8 +193,8 @@ pub(super) fn verdict(members: &[Member], witnesses: &[Witness], question: &Ques
     })
 }
 
-/// It is revoked before anybody is promoted, so one that lost it is enough; but then enough must be there to be cut off.
-fn of_quorum(members: &[Member], quorum: &Quorum, lost: &[&str], more: &str) -> Verdict {
+/// It is cut off its quorum before anybody is promoted: it is enough that none hears it, and that enough can be cut off.
+fn of_quorum(members: &[Member], quorum: &Quorum, more: &str) -> Verdict {
     let there = members.iter().filter(|member| member.failure.is_none() && is_of(quorum, member)).count();
     let needed = quorum.to_revoke();
     if there < needed {
@@ -204,10 +203,7 @@ fn of_quorum(members: &[Member], quorum: &Quorum, lost: &[&str], more: &str) -> 
              and {there} do{more}"
         ));
     }
-    match lost {
-        [] => Verdict::Blind(format!("no standby that streamed from it a moment ago can tell{more}")),
-        lost => Verdict::Dead(lost.join(", ")),
-    }
+    Verdict::Dead
 }
 
 /// Whether the quorum names this standby.

@@ -12,14 +12,18 @@ pub(super) const IDENTIFY_SYSTEM: &str = "IDENTIFY_SYSTEM";
 
 /// One row; the columns are those `read_state` takes. `pg_is_in_recovery()` is asked once, so that a promotion in
 /// the middle can't mix a standby's answer with a primary's; functions that fail in recovery stand behind the CASE.
+/// A standby that was restarted and has not streamed since is at the end of its WAL only once it waits for more.
 /// The primary's own timeline comes along for the same reason: IDENTIFY_SYSTEM was asked a moment earlier.
 macro_rules! state_query {
     ($more_columns:literal) => {
         concat!(
             "WITH self AS MATERIALIZED (SELECT pg_is_in_recovery() AS standby) \
              SELECT standby, \
-             CASE WHEN standby THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) \
-                  ELSE pg_current_wal_lsn() END, \
+             CASE WHEN NOT standby THEN pg_current_wal_lsn() \
+                  WHEN pg_last_wal_receive_lsn() IS NULL AND pg_has_role('pg_read_all_stats', 'USAGE') \
+                       AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup' \
+                         AND wait_event IN ('RecoveryRetrieveRetryInterval', 'RecoveryWalStream')) THEN NULL \
+                  ELSE greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) END, \
              CASE WHEN standby THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, \
              CASE WHEN NOT standby THEN NULL \
                   WHEN pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() THEN 0 \

@@ -120,6 +120,7 @@ mod tests {
             epoch: 12,
             timeline: 3,
             primary: Some("pg \"1\"".into()),
+            sync_names: Some("ANY 1 (pg1, pg3)".into()),
             promotion: Some(Promotion { lost: "pg1".into(), winner: "pg2".into() }),
             is_paused: true,
             detached: vec!["pg3".into()],

@@ -347,6 +347,7 @@ impl World {
                 "sys" => observation.system_identifier = number(value)?,
                 "tli" => observation.timeline = number(value)?,
                 "inserted" => observation.inserted = Some(value.parse().map_err(|()| format!("`{value}` is no LSN"))?),
+                "lsn" if value == "unknown" => observation.received = None,
                 "lsn" => observation.received = Some(value.parse().map_err(|()| format!("`{value}` is no LSN"))?),
                 "replayed" => observation.replayed = Some(value.parse().map_err(|()| format!("`{value}` is no LSN"))?),
                 "delay" => observation.replay_delay_ms = Some(number(value)?),

@@ -181,7 +181,7 @@ impl Failover {
             }
             Verdict::Partitioned(names) => Phase::Partitioned(names),
             Verdict::Blind(why) => Phase::Blind(why),
-            Verdict::Dead(_) => match before {
+            Verdict::Dead => match before {
                 // What holds it may be over: it is decided afresh each time.
                 Phase::Dead(_) | Phase::Held(_) => before.clone(),
                 _ => Phase::Dead(facts.now),

@@ -69,6 +69,8 @@ pub(super) struct Failover {
     detached: Vec<NodeId>,
     /// As written down last, by whatever process.
     record: Record,
+    /// The primary that an earlier process has served last.
+    known: Option<NodeId>,
     /// A promotion that an earlier process has begun: (lost, winner).
     unfinished: Option<(NodeId, NodeId)>,
     /// Before that nobody is asked again.
@@ -159,6 +161,7 @@ impl Failover {
             is_paused: record.is_paused,
             detached: record.detached.iter().filter_map(named).collect(),
             record: record.clone(),
+            known: record.primary.as_ref().and_then(named),
             unfinished,
             next_ask: None,
             due: None,
@@ -290,16 +293,30 @@ impl Failover {
     /// An earlier process has told somebody to become the primary, or was about to.
     fn finish_what_was_begun(&mut self, facts: &Facts<'_>, actions: &mut Vec<Action>) {
         let Some(system) = facts.topology.system_identifier else { return };
-        let Some((lost, winner)) = self.unfinished.take() else { return };
         if self.record.system_identifier.is_some_and(|recorded| recorded != system) {
+            (self.unfinished, self.known) = (None, None);
             return;
         }
+        self.watch_the_last_one(facts);
+        let Some((lost, winner)) = self.unfinished.take() else { return };
         let (lost_name, name) = (facts.name(lost), facts.name(winner));
         let text =
             format!("{name} was being promoted in place of {lost_name} when the proxy stopped; going on with it");
         actions.push(Action::log(Level::Warn, text));
         let lost = Guarded { id: lost, timeline: self.record.timeline, heard_at: facts.now, written: Lsn::default() };
         self.state = State::Promoting(Promoting::resume(lost, winner, facts.now));
+    }
+
+    /// A primary that died while nobody watched is missed all the same.
+    fn watch_the_last_one(&mut self, facts: &Facts<'_>) {
+        let Some(id) = self.known.take() else { return };
+        if self.guarded.is_none() && facts.topology.primary.is_none() {
+            let timeline = self.record.timeline;
+            self.guarded = Some(Guarded { id, timeline, heard_at: facts.now, written: Lsn::default() });
+            if self.wants_quorum() {
+                self.quorum = self.record.sync_names.as_deref().and_then(Quorum::parse);
+            }
+        }
     }
 
     // --- who is to follow whom ---
@@ -342,6 +359,7 @@ impl Failover {
             epoch: self.record.epoch,
             timeline: timeline.max(self.record.timeline),
             primary: Some(name(primary)),
+            sync_names: self.sync_names_of(primary, facts),
             promotion: promotion
                 .map(|(lost, winner)| super::record::Promotion { lost: name(lost), winner: name(winner) }),
             is_paused: self.is_paused,
@@ -361,6 +379,11 @@ impl Failover {
             self.record.epoch = facts.topology.epoch + EPOCHS_AHEAD;
         }
         is_due
+    }
+
+    fn sync_names_of(&self, primary: NodeId, facts: &Facts<'_>) -> Option<String> {
+        let told = facts.member(primary).observation.as_ref();
+        told.and_then(|told| told.sync_names.clone()).or_else(|| self.record.sync_names.clone())
     }
 
     // --- small things ---

@@ -265,7 +265,8 @@ impl Cut {
     fn is_severed(&self, facts: &Facts<'_>) -> bool {
         let Progress::Severed(at) = self.progress else { return false };
         let member = facts.member(self.node);
-        let told = member.observation.as_ref().filter(|told| told.at >= at && !told.has_receiver);
+        let told =
+            member.observation.as_ref().filter(|told| told.at >= at && !told.has_receiver && told.received.is_some());
         member.failure.is_none() && told.is_some()
     }
 
