@@ -29,5 +29,5 @@ pub use journal::Journal;
 pub use node::{Health, Lsn, NodeId, Observation, Role};
 pub use order::{Order, OrderId};
 pub use record::Record;
-pub use status::{Opened, Status};
+pub use status::{Opened, State, Status};
 pub use topology::{Node, Topology, initial_topology};

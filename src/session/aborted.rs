@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::lost::{failed, rolled_back};
 use super::names::Statement;
-use super::unanswered::push_rollback;
+use super::unanswered::push_done;
 use super::{Close, Session};
 use crate::client::registry::ClientState;
 use crate::route::TxStatus;
@@ -235,7 +235,7 @@ impl Session {
         if how == Bound::Commit && self.status == TxStatus::InTransaction {
             self.say(&rolled_back(), out);
         } else {
-            push_rollback(out);
+            push_done(out, "ROLLBACK");
         }
         self.status = TxStatus::Idle;
     }

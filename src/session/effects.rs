@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Session;
+use super::ends::Round;
 use super::names::Statement;
-use super::replies::{Awaited, Op, Reply, Round, Undo};
+use super::replies::{Awaited, Op, Reply, Undo};
 use crate::client::registry::Pin;
 use crate::route::TxStatus;
 use crate::server::Server;
@@ -85,6 +86,10 @@ impl Traces for Class {
 impl SessionSettings {
     pub(super) fn new(startup: Arc<Settings>) -> Self {
         Self { wanted: Arc::clone(&startup), startup, pending: Vec::new(), discards: false }
+    }
+
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     /// The server is lost: what it had not confirmed never took effect.

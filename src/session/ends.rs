@@ -1,4 +1,22 @@
-//! Which transactions a round ended, as far as its answers tell. Pure.
+//! A round that its ReadyForQuery has ended, and which transactions ended in it, as far as its answers tell. Pure.
+
+use super::replies::Awaited;
+use crate::route::TxStatus;
+use crate::wire::error::PgError;
+
+/// Ended by a ReadyForQuery.
+#[derive(Debug)]
+pub struct Round {
+    pub awaited: Awaited,
+    /// Its place among all rounds of the exchange.
+    pub number: u64,
+    pub status: TxStatus,
+    /// An ErrorResponse came.
+    pub failed: bool,
+    pub ends: Ends,
+    /// The error of an injected round.
+    pub injected_error: Option<PgError>,
+}
 
 /// The transactions that ended within a round, by the tags of their CommandComplete. (So does ROLLBACK TO count.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

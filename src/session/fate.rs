@@ -62,13 +62,16 @@ impl Doing {
     /// Not looked into: anything.
     pub const ANYTHING: Self = Self { inside: Path::COMMIT, outside: Path::COMMIT };
 
+    /// The end of a transaction, nothing else.
+    pub const COMMIT: Self = Self { inside: Path::COMMIT, outside: Path::without(true) };
+
     /// One statement, or one text of several.
     pub fn of(class: Class) -> Self {
         let harmless = class.is_read() || matches!(class.kind, Kind::Set);
         match class.kind {
             Kind::Mixed => Self::ANYTHING,
             Kind::Begin(_) => Self { inside: Path::within(true), outside: Path::within(true) },
-            Kind::Commit => Self { inside: Path::COMMIT, outside: Path::without(true) },
+            Kind::Commit => Self::COMMIT,
             Kind::Rollback => {
                 let rollback = Path { only_rolls_back: true, ..Path::without(false) };
                 Self { inside: rollback, outside: Path::without(true) }

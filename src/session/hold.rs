@@ -144,7 +144,7 @@ impl Session {
     }
 
     /// From here on a cancel request finds the client in the queue.
-    fn begin_wait(&self) {
+    pub(super) fn begin_wait(&self) {
         let mut target = self.entry.lock_cancel();
         target.what = Running::InQueue;
         target.canceled_in_queue = false;
@@ -154,7 +154,7 @@ impl Session {
     }
 
     /// Whether a cancel request came meanwhile.
-    fn end_wait(&self) -> bool {
+    pub(super) fn end_wait(&self) -> bool {
         self.entry.waiting_since_us.store(0, Relaxed);
         self.entry.set_state(ClientState::Idle);
         let mut target = self.entry.lock_cancel();
@@ -163,7 +163,7 @@ impl Session {
     }
 
     /// What `what` comes to, unless the client leaves or cancels, or the session is to end.
-    async fn unless_interrupted<T>(&self, what: impl Future<Output = T>) -> Result<T, Refused> {
+    pub(super) async fn unless_interrupted<T>(&self, what: impl Future<Output = T>) -> Result<T, Refused> {
         let canceled = async {
             let wake = Arc::clone(&self.entry.lock_cancel().queue_wake);
             while !self.entry.lock_cancel().canceled_in_queue {

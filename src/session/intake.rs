@@ -99,6 +99,9 @@ impl Session {
                 if !whole && header.size <= self.config.limits.max_statement_bytes {
                     return Ok(Some(Taken::NeedRoom(header.size)));
                 }
+                if whole {
+                    self.ask_ahead_of_text(server, header);
+                }
                 return self.parse(server, header, whole);
             }
             b'E' => {
@@ -213,6 +216,9 @@ impl Session {
         if self.replies.copy.is_open() {
             // PostgreSQL ends the COPY with an error for this message, and answers nothing more for it.
             return self.raw(header);
+        }
+        if whole {
+            self.ask_ahead_of_text(server, header);
         }
         let undo = self.drop_unnamed(server);
         self.mark_request(undo);

@@ -210,6 +210,7 @@ impl Ready {
             skipping: false,
             commit_bound_in: None,
             settled_pin: Pin::None,
+            commit_timeline: None,
             is_committing: false,
             refused_by_standby: false,
             repeating: false,

@@ -6,10 +6,12 @@ use std::time::Instant;
 
 use super::exchange::Exchange;
 use super::fate::Fate;
+use super::resolve::Resolved;
 use super::unanswered::{Unanswered, Words};
 use super::{Close, Session};
 use crate::client::registry::{Pin, Running};
 use crate::pool::Checkout;
+use crate::route::TxStatus;
 use crate::wire::error::{PgError, sqlstate};
 
 impl Session {
@@ -46,13 +48,30 @@ impl Session {
             return Ok(());
         }
         self.repeating = false;
+        let mut words = words();
+        if let Some(mark) = mark
+            && goes_on
+            && unanswered.is_one_commit()
+        {
+            match self.resolve(node, unanswered.xid).await {
+                Resolved::Committed => {
+                    if let Some(answer) = self.answer_to_commit(mark, self.inbox.start) {
+                        self.worker.buffers.give(&mut ex.buffer);
+                        self.status = TxStatus::Idle;
+                        return self.send(&answer).await;
+                    }
+                }
+                Resolved::RolledBack => words.unknown = rolled_back(),
+                Resolved::Unknown => {}
+            }
+        }
         let mut bytes = Vec::new();
         for (from, to) in ex.forward {
             bytes.extend_from_slice(ex.buffer.range(from, to));
         }
         self.worker.buffers.give(&mut ex.buffer);
         if goes_on && !unanswered.is_nothing() {
-            let told = unanswered.obituary(self.status, &words());
+            let told = unanswered.obituary(self.status, &words);
             self.cell().errors.add(told.errors);
             (self.status, self.skipping) = (told.status, told.skips);
             bytes.extend_from_slice(&told.bytes);

@@ -20,6 +20,7 @@ mod outbox;
 mod passthrough;
 mod remarks;
 mod replies;
+mod resolve;
 mod rounds;
 mod slow;
 mod statements;
@@ -118,6 +119,8 @@ pub struct Session {
     commit_bound_in: Option<u64>,
     /// What kept it on its server when PostgreSQL last was outside of a transaction: lost with the server.
     settled_pin: Pin,
+    /// Of the primary when it was asked for a transaction's id.
+    commit_timeline: Option<u32>,
     /// Its COMMIT is on the way (kept only where durability is `quorum`).
     is_committing: bool,
     /// The server at hand can't write (25006), and is not the primary's any more: it counts as lost.

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::copying::Copying;
-use super::ends::Ends;
+use super::ends::{Ends, Round};
 use super::fate::Doing;
 use super::names::Statement;
 use super::remarks::{Doubt, Remark, is_refusal, is_waiting_canceled, names_a_statement_of_ours};
+use super::resolve::Xid;
 use super::told::Told;
 use crate::net::buffer::Buffer;
 use crate::route::TxStatus;
@@ -25,6 +26,8 @@ pub enum Awaited {
     FunctionCall,
     /// A message of ours: of its round only notifications and parameters that are news reach the client.
     Injected,
+    /// A Query of ours for the transaction's id: nothing of its round reaches the client, nor an error.
+    Xid,
     /// A Sync of ours behind messages of the client's: all but the ReadyForQuery reaches the client.
     OwnSync,
 }
@@ -77,20 +80,6 @@ pub enum Undo {
     },
 }
 
-/// Ended by a ReadyForQuery.
-#[derive(Debug)]
-pub struct Round {
-    pub awaited: Awaited,
-    /// Its place among all rounds of the exchange.
-    pub number: u64,
-    pub status: TxStatus,
-    /// An ErrorResponse came.
-    pub failed: bool,
-    pub ends: Ends,
-    /// The error of an injected round.
-    pub injected_error: Option<PgError>,
-}
-
 /// Why `walk` stopped.
 #[derive(Debug)]
 pub enum Walked {
@@ -120,6 +109,8 @@ pub struct Replies {
     /// After an error in an extended request: PostgreSQL skips all up to a Sync that is not sent yet.
     pub(super) skips: bool,
     pub copy: Copying,
+    /// Of the transaction that is being committed.
+    pub xid: Xid,
     /// Commits wait for synchronous standbys: one that did not is no commit.
     pub quorum: bool,
     doubt: Doubt,
@@ -160,6 +151,16 @@ const KEPT: usize = 64;
 /// Messages larger than this are never looked into.
 const LOOK_INTO: usize = 8192;
 
+// === impl Awaited ===
+
+impl Awaited {
+    /// All of its round is the proxy's.
+    #[inline]
+    pub fn is_ours(self) -> bool {
+        matches!(self, Awaited::Injected | Awaited::Xid)
+    }
+}
+
 // === impl Replies: what is sent ===
 
 impl Replies {
@@ -176,7 +177,7 @@ impl Replies {
             self.skips = false;
         }
         let ends_inside = self.copy.request_sent();
-        let doing = if awaited == Awaited::Injected { Doing::NOTHING } else { self.take_doing() };
+        let doing = if awaited.is_ours() { Doing::NOTHING } else { self.take_doing() };
         self.awaited.push_back(Waiting { awaited, round: self.round, doing, ends_inside, ends_after: 0 });
         self.round += 1;
     }
@@ -236,7 +237,7 @@ impl Replies {
 
     /// Whether the messages to come can't be in a failed transaction unless `status` says so.
     pub fn status_is_current(&self) -> bool {
-        !self.awaited.iter().any(|waiting| waiting.awaited != Awaited::Injected)
+        !self.awaited.iter().any(|waiting| !waiting.awaited.is_ours())
     }
 
     /// A CopyDone or CopyFail is being sent; `request_open`: within an extended request.
@@ -278,7 +279,8 @@ impl Replies {
             };
             let have = buffer.end - buffer.start;
             let injected = self.is_injected();
-            if looks_into(header.tag) && header.size <= LOOK_INTO.min(buffer.capacity()) {
+            let is_looked_into = looks_into(header.tag) || (injected && header.tag == b'D');
+            if is_looked_into && header.size <= LOOK_INTO.min(buffer.capacity()) {
                 if have < header.size {
                     return Walked::NeedMore;
                 }
@@ -332,6 +334,9 @@ impl Replies {
             b'S' => {
                 let is_news = self.parameter(buffer.range(from + HEADER, to));
                 return is_news || !self.is_injected();
+            }
+            b'D' if self.awaited.front().is_some_and(|w| w.awaited == Awaited::Xid) => {
+                self.xid = Xid::from_row(buffer.range(from + HEADER, to));
             }
             b'G' => self.copy_begins(),
             // On its way down PostgreSQL warns everybody; a session that goes on need not know.
@@ -412,7 +417,7 @@ impl Replies {
             None => true,
             Some(waiting) => match waiting.awaited {
                 Awaited::Sync | Awaited::OwnSync => true,
-                Awaited::Injected => false,
+                Awaited::Injected | Awaited::Xid => false,
                 Awaited::Query | Awaited::FunctionCall => self.has_unanswered_ops(waiting.round),
             },
         }
@@ -434,7 +439,7 @@ impl Replies {
     }
 
     fn is_injected(&self) -> bool {
-        self.awaited.front().is_some_and(|w| w.awaited == Awaited::Injected)
+        self.awaited.front().is_some_and(|w| w.awaited.is_ours())
     }
 
     fn ready(&mut self, buffer: &Buffer, forward: &mut Vec<(usize, usize)>, from: usize, to: usize) -> Walked {
@@ -469,6 +474,10 @@ impl Replies {
             self.has_answered = true;
             self.doubt = Doubt::None;
             push(forward, from, to);
+        }
+        if awaited == Awaited::Xid {
+            self.injected_error = None;
+            self.failed = false;
         }
         Walked::Ready(Round {
             awaited,

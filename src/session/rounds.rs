@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use super::replies::{Awaited, Round, Undo};
+use super::ends::Round;
+use super::replies::{Awaited, Undo};
+use super::resolve::Xid;
 use super::{Close, Session};
 use crate::config::PoolMode;
 use crate::route::TxStatus;
@@ -28,7 +30,7 @@ impl Session {
         if self.replies.is_quiet() {
             self.lost_names.clear();
         }
-        if matches!(round.awaited, Awaited::Injected | Awaited::OwnSync) {
+        if round.awaited.is_ours() || round.awaited == Awaited::OwnSync {
             // The rest of the client's request belongs to another server, where it must not happen either.
             self.skipping |= round.awaited == Awaited::OwnSync && round.failed;
             return Ok(());
@@ -54,6 +56,7 @@ impl Session {
         }
         self.repeating = false;
         self.inbox.mark = None;
+        self.replies.xid = Xid::Unknown;
         self.count_round(sent_at);
         if self.config.pool.mode == PoolMode::Statement && self.status != TxStatus::Idle {
             return Err(Close::Error(

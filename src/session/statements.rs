@@ -190,6 +190,7 @@ impl Session {
             return None;
         };
         let (head, portal_end) = (bind.head, HEADER + bind.portal.len());
+        self.ask_for_xid(server, statement.class, statement.text());
         let Some(number) = self.ensure(server, &statement) else { return Some(Taken::Wait) };
         self.binds(statement.class);
         self.remember_statement(&statement);
@@ -321,6 +322,7 @@ impl Session {
         if self.replies.has_ops() && (none && self.is_unsettled(b"", false) || self.replies.is_unsure_of_unnamed()) {
             return Some(Taken::Wait);
         }
+        self.ask_for_xid_of_unnamed(server);
         self.ensure_unnamed(server);
         self.raw(header);
         None

@@ -2,6 +2,7 @@
 
 use super::fate::{Doing, Fate, Fates};
 use super::replies::{Awaited, Op, Replies};
+use super::resolve::Xid;
 use crate::route::TxStatus;
 use crate::wire::auth;
 use crate::wire::error::PgError;
@@ -18,6 +19,8 @@ pub struct Unanswered {
     pub ops: Vec<Op>,
     /// A name of the client's was prepared meanwhile: preparing it again would fail.
     pub has_prepared: bool,
+    /// Of the transaction whose COMMIT is among them.
+    pub xid: Xid,
     /// The session can't go on: PostgreSQL has ended it and said why, or a message to the client was cut in the middle, or
     /// how many answers it expects depends on what the server had read of a COPY.
     pub is_over: bool,
@@ -53,7 +56,7 @@ impl Replies {
         let dead = std::mem::take(self);
         (self.told, self.quorum) = (told, dead.quorum);
         let mut rounds: Vec<_> = dead.awaited.iter().map(|waiting| (waiting.awaited, waiting.doing)).collect();
-        rounds.retain(|(awaited, _)| *awaited != Awaited::Injected);
+        rounds.retain(|(awaited, _)| !awaited.is_ours());
         let mut open = request_open.then_some(dead.doing);
         if let Some((Awaited::OwnSync, doing)) = rounds.last().copied() {
             // The client's own Sync is still to come.
@@ -69,6 +72,7 @@ impl Replies {
             failed: dead.failed || dead.skips,
             ops: dead.ops.into_iter().map(|(_, op)| op).collect(),
             has_prepared: dead.has_prepared,
+            xid: dead.xid,
             is_over: dead.fatal
                 || (dead.rest > 0 && dead.rest_forwarded)
                 || (!dead.copy.is_open() && !dead.copy.is_over()),
@@ -86,6 +90,11 @@ impl Unanswered {
     /// One round, which can have done nothing where nothing can be written.
     pub fn is_one_plain_round(&self) -> bool {
         self.open.is_none() && matches!(self.rounds[..], [(_, doing)] if !doing.may_commit_block())
+    }
+
+    /// One round, which does nothing but commit.
+    pub fn is_one_commit(&self) -> bool {
+        self.open.is_none() && matches!(self.rounds[..], [(_, Doing::COMMIT)])
     }
 
     /// `status`: as PostgreSQL last told.
@@ -112,7 +121,7 @@ impl Unanswered {
                 _ if at == 0 && self.failed => None,
                 Fate::Unknown => Some(&words.unknown),
                 Fate::AsAsked if self.rounds.get(at).is_some_and(|(awaited, _)| *awaited == Awaited::Query) => {
-                    push_rollback(&mut said.bytes);
+                    push_done(&mut said.bytes, "ROLLBACK");
                     None
                 }
                 Fate::RolledBack | Fate::AsAsked if said.status == TxStatus::Failed => Some(&words.failed),
@@ -132,7 +141,10 @@ impl Unanswered {
     }
 }
 
-/// CommandComplete of a ROLLBACK.
-pub fn push_rollback(out: &mut Vec<u8>) {
-    frame::push(out, b'C', |out| out.extend_from_slice(b"ROLLBACK\0"));
+/// CommandComplete.
+pub fn push_done(out: &mut Vec<u8>, tag: &str) {
+    frame::push(out, b'C', |out| {
+        out.extend_from_slice(tag.as_bytes());
+        out.push(0);
+    });
 }

@@ -39,6 +39,14 @@ fn transaction_mode_answers_as_postgresql_does() {
     compare_all(&proxy, "transaction", || rival.disturb());
 }
 
+/// Each COMMIT takes a question along, and each statement is searched for what would weaken it.
+#[test]
+fn what_failover_adds_is_not_seen() {
+    let proxy = Proxy::start(shared(), "[failover]\ndurability = 'quorum'\noutcome = 'resolve'");
+    let mut rival = Rival::new(&proxy);
+    compare_all(&proxy, "transaction", || rival.disturb());
+}
+
 #[test]
 fn there_are_sequences_enough_and_each_allowance_has_its_reason() {
     let sequences: Vec<&Sequence> = sequences().collect();

@@ -3,6 +3,7 @@
 mod promotion;
 mod quorum;
 mod reads;
+mod resolve;
 mod state;
 mod transactions;
 mod writes;
