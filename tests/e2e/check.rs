@@ -12,7 +12,14 @@ use crate::harness::{private_cluster_with, shared};
 #[test]
 fn a_plain_role_is_told_what_it_lacks_and_the_printed_sql_mends_it() {
     // Nothing of it needs a restart here, and everything a reload can mend is wrong.
-    let settings = ["wal_keep_size = 0", "synchronous_commit = local"].map(str::to_owned).to_vec();
+    let settings = [
+        "wal_keep_size = 0",
+        "synchronous_commit = local",
+        "synchronous_standby_names = ''",
+        "wal_receiver_timeout = '1min'",
+        "hot_standby_feedback = off",
+    ];
+    let settings = settings.map(str::to_owned).to_vec();
     let cluster = private_cluster_with(Options { settings, ..Options::default() });
     cluster.pg1.psql("CREATE ROLE watcher LOGIN PASSWORD 'w'; ALTER ROLE app SET synchronous_commit = off").unwrap();
     cluster.pg1.psql("DROP TABLE pgherd.epoch").unwrap();
