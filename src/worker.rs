@@ -177,7 +177,7 @@ async fn serve(shared: &Arc<Shared>, cell: &Arc<WorkerCell>, stream: Stream, pee
         None => {}
         Some(Login::Application(session)) => session.run().await,
         Some(Login::Replication(passthrough)) => passthrough.run().await,
-        Some(Login::Console { mut stream, user, database, entry }) => {
+        Some(Login::Console { mut stream, database, entry, .. }) => {
             let mut greeting = Vec::new();
             for (name, value) in console::parameters() {
                 auth::push_parameter_status(&mut greeting, name, &value);
@@ -190,7 +190,7 @@ async fn serve(shared: &Arc<Shared>, cell: &Arc<WorkerCell>, stream: Stream, pee
             let dialect = Dialect::of_database(&database).unwrap_or(Dialect::Pgherd);
             tokio::select! {
                 () = entry.entry.kick.wait() => {}
-                served = console::serve_as(stream, peer, user, dialect, Arc::clone(shared)) => {
+                served = console::serve(stream, peer, Arc::clone(&entry.entry), dialect, Arc::clone(shared)) => {
                     if let Err(error) = served {
                         tracing::debug!(client = %peer, %error, "a console session broke");
                     }

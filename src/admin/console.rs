@@ -21,6 +21,7 @@ use tokio_util::codec::{Decoder, Framed};
 use super::command::Command;
 use super::handler::{Console, wire_error};
 use super::{Dialect, Source, frame, source_with_events};
+use crate::client::registry::ClientEntry;
 use crate::orders::Orders;
 use crate::shared::Shared;
 use crate::version;
@@ -47,44 +48,36 @@ pub fn parameters() -> [(&'static str, String); 10] {
     ]
 }
 
-/// Serves a console session on `stream` until the client leaves.
+/// Serves a console session on `stream` until the client leaves, in the dialect of the database that it asked for.
 ///
 /// The caller has done the login and has sent everything up to and including ReadyForQuery: AuthenticationOk,
 /// [`parameters`], BackendKeyData, ReadyForQuery. It has set TCP_NODELAY, too.
 ///
 /// # Errors
 /// A broken connection; `InvalidData` if the client broke the protocol (it was told).
-pub async fn serve(stream: TcpStream, peer: SocketAddr, user: String, shared: Arc<Shared>) -> io::Result<()> {
-    serve_as(stream, peer, user, Dialect::Pgherd, shared).await
-}
-
-/// As [`serve`], in the dialect of the database that the client asked for.
-///
-/// # Errors
-/// As [`serve`].
-pub async fn serve_as(
+pub async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
-    user: String,
+    entry: Arc<ClientEntry>,
     dialect: Dialect,
     shared: Arc<Shared>,
 ) -> io::Result<()> {
     let (source, orders) = (source_with_events(Arc::clone(&shared)), Arc::clone(&shared.orders));
-    let served = serve_from(stream, peer, user, dialect, source, orders).await;
+    let served = serve_from(stream, peer, entry, dialect, source, orders).await;
     if served.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
         shared.counters.protocol_violations.add(1);
     }
     served
 }
 
-/// As [`serve_as`], with the data from elsewhere, and orders to whom it may concern.
+/// As [`serve`], with the data from elsewhere, and orders to whom it may concern.
 ///
 /// # Errors
 /// As [`serve`].
 pub async fn serve_from(
     stream: TcpStream,
     peer: SocketAddr,
-    user: String,
+    entry: Arc<ClientEntry>,
     dialect: Dialect,
     source: Source,
     orders: Arc<Orders>,
@@ -92,7 +85,7 @@ pub async fn serve_from(
     let mut connection = Framed::new(stream, PgWireMessageServerCodec::new(DefaultClient::new(peer, false)));
     connection.set_state(PgWireConnectionState::ReadyForQuery);
     let session = Session {
-        console: Arc::new(Console { user, dialect, source, orders }),
+        console: Arc::new(Console { entry, dialect, source, orders }),
         nothing: Arc::new(NoopHandler),
         input: BytesMut::new(),
         names: BTreeSet::new(),

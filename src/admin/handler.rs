@@ -21,13 +21,14 @@ use super::command::{self, Command, Constant, Show};
 use super::operation::Operation;
 use super::table::{Column, Table, Type, Value};
 use super::{Dialect, Source, show};
+use crate::client::registry::{ClientEntry, ClientState, Running};
 use crate::orders::Orders;
 use crate::version;
 use crate::wire::error::{PgError, sqlstate};
 
 /// One console session's answers.
 pub struct Console {
-    pub user: String,
+    pub entry: Arc<ClientEntry>,
     pub dialect: Dialect,
     pub source: Source,
     pub orders: Arc<Orders>,
@@ -81,16 +82,34 @@ impl Console {
     async fn operate(&self, operation: &Operation) -> Result<String, PgError> {
         let snapshot = (self.source)();
         let order = operation.order(&snapshot.topology)?;
-        tracing::info!("{} by {}: {order:?}", operation.tag(), self.user);
+        tracing::info!("{} by {}: {order:?}", operation.tag(), self.entry.user);
         let failover = &snapshot.config.failover;
         let limit = PATIENCE + failover.drain + 2 * failover.hooks.timeout;
-        match tokio::time::timeout(limit, self.orders.give(order)).await {
+        let given = tokio::time::timeout(limit, self.orders.give(order));
+        let answer = tokio::select! {
+            biased;
+            answer = given => answer,
+            () = self.canceled() => {
+                let error = PgError::error(sqlstate::QUERY_CANCELED, "no longer waiting; what was ordered goes on");
+                return Err(error.with_hint("SHOW CLUSTER and SHOW EVENTS tell what becomes of it."));
+            }
+        };
+        match answer {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(reason)) => Err(operation.refusal(&reason)),
             Err(_) => Err(operation.refusal(&format!(
                 "the monitor has not said within {limit:?} what became of it\n\
                  It may still be done: SHOW CLUSTER and SHOW EVENTS tell."
             ))),
+        }
+    }
+
+    /// A cancel request finds this client as one in a queue, until this is dropped.
+    async fn canceled(&self) {
+        let waiting = Waiting::begin(&self.entry);
+        while !waiting.0.lock_cancel().canceled_in_queue {
+            let wake = Arc::clone(&waiting.0.lock_cancel().queue_wake);
+            wake.notified().await;
         }
     }
 
@@ -102,7 +121,7 @@ impl Console {
             Constant::Text(text) => (Value::from(text.as_str()), Type::Text),
             Constant::Version => (Value::from(format!("PostgreSQL {}", server_version())), Type::Text),
             Constant::ServerVersion => (Value::from(server_version()), Type::Text),
-            Constant::User => (Value::from(self.user.as_str()), Type::Text),
+            Constant::User => (Value::from(self.entry.user.as_str()), Type::Text),
             Constant::Database => (Value::from(self.dialect.database()), Type::Text),
         }
     }
@@ -153,6 +172,29 @@ impl ExtendedQueryHandler for Console {
         let command = &portal.statement.statement;
         check_formats(&portal.result_column_format, columns(command).len())?;
         self.respond(client, command, &portal.result_column_format).await
+    }
+}
+
+// === impl Waiting ===
+
+/// While the client waits for an order.
+struct Waiting<'a>(&'a ClientEntry);
+
+impl<'a> Waiting<'a> {
+    fn begin(entry: &'a ClientEntry) -> Self {
+        let mut target = entry.lock_cancel();
+        target.what = Running::InQueue;
+        target.canceled_in_queue = false;
+        drop(target);
+        entry.set_state(ClientState::Waiting);
+        Self(entry)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock_cancel().what = Running::Nothing;
+        self.0.set_state(ClientState::Idle);
     }
 }
 

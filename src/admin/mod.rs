@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use crate::shared::Shared;
 
-pub use console::{parameters, serve, serve_as};
+pub use console::{parameters, serve};
 pub use http::serve_http;
 pub use snapshot::Snapshot;
 

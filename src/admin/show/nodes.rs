@@ -90,6 +90,8 @@ pub fn pool_nodes(snapshot: &Snapshot) -> Vec<Vec<Value>> {
 
 fn pool_node_row(snapshot: &Snapshot, node: &Node) -> Vec<Value> {
     let status = match &node.health {
+        // As PgPool-II has it: out of its reach, however PostgreSQL is.
+        Health::Up if snapshot.topology.status.detached.contains(&node.id) => "down",
         Health::Starting => "waiting",
         Health::Up => "up",
         Health::Down(_) => "down",

@@ -1,5 +1,7 @@
 //! What an operator types and reads on the console, on a real cluster in quorum mode.
 
+use std::process::{Command, Stdio};
+
 use tokio_postgres::error::SqlState;
 
 use super::rig::Rig;
@@ -59,6 +61,30 @@ async fn the_console_takes_orders_and_tells_what_became_of_them() {
     // The advice, as it is typed.
     follow(&rig, "pg1", &advice);
     until_shown(&proxy, "role,state,upstream", "pg1", "standby|up|pg2");
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_the_wait_and_not_the_switchover() {
+    let rig = Rig::quorum();
+    let proxy = rig.proxy("[failover]\ndrain = '20s'");
+    let mut client = proxy.client().await;
+    let transaction = client.transaction().await.unwrap();
+    transaction.batch_execute("CREATE TABLE kept ()").await.unwrap();
+    let mut psql = proxy.client_program("psql", "pgherd", "admin");
+    let psql = psql.args(["-XAt", "-c", "SWITCHOVER TO pg3"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let psql = psql.spawn().unwrap();
+    eventually("it waits for the transaction", || (cluster(&proxy, "state") == "draining").then_some(()));
+    assert_eq!(cluster(&proxy, "waits_for"), "the transactions on pg1 to end");
+
+    let killed = Command::new("kill").args(["-INT", &psql.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = psql.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("no longer waiting; what was ordered goes on"), "{errors}");
+    assert_eq!(cluster(&proxy, "state"), "draining");
+    transaction.commit().await.unwrap();
+    eventually("it is done", || (cluster(&proxy, "state,primary,switchovers") == "up|pg3|1").then_some(()));
+    assert_eq!(proxy.psql("SELECT count(*) FROM kept"), "0");
 }
 
 /// Whoever wants to read what an operator reads: `--nocapture`.

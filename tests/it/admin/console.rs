@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, pin_mut};
 use pgherd::admin::command::Show;
 use pgherd::admin::{Dialect, console, parameters};
+use pgherd::client::registry::{ClientEntry, Clients, NewClient};
 use pgherd::cluster::{NodeId, Order};
 use pgherd::orders::{Orders, Request};
 use pgherd::wire::frame;
@@ -284,9 +285,22 @@ async fn logged_in_with(dialect: Dialect, orders: Arc<Orders>) -> (TcpStream, Jo
         let mut startup = vec![0; length as usize - 4];
         accepted.read_exact(&mut startup).await?;
         accepted.write_all(&greeting()).await?;
-        console::serve_from(accepted, peer, "operator".to_owned(), dialect, Arc::new(snapshot), orders).await
+        console::serve_from(accepted, peer, operator(), dialect, Arc::new(snapshot), orders).await
     });
     (stream, console)
+}
+
+fn operator() -> Arc<ClientEntry> {
+    Clients::default().add(NewClient {
+        cancel_key: Box::from([1, 2, 3, 4]),
+        user: "operator".to_owned(),
+        database: "pgherd".to_owned(),
+        replication: None,
+        addr: "127.0.0.1:50000".parse().unwrap(),
+        local_addr: "127.0.0.1:6432".parse().unwrap(),
+        worker: 0,
+        application_name: "psql".to_owned(),
+    })
 }
 
 /// What the login sends before it hands the connection over.
