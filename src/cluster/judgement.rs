@@ -317,7 +317,9 @@ fn refuse(nodes: &mut [Node], id: NodeId, reason: &str) {
 // === words ===
 
 fn older_timeline(own: u32, newest: u32) -> String {
-    format!("a primary on the older timeline {own}, the cluster is on {newest}: rewind it or rebuild it as a standby")
+    format!(
+        "diverged: a primary on the older timeline {own}, the cluster is on {newest}: rewind it or rebuild it as a standby"
+    )
 }
 
 fn same_timeline(timeline: u32, primaries: &[&Node]) -> String {
