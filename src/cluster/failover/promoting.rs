@@ -84,13 +84,16 @@ impl Failover {
         let (lost, winner) = (promoting.attempt.lost, promoting.elected.node);
         let attempt = promoting.attempt.clone();
         self.remember(lost.id, lost.timeline, Some((lost.id, winner)), facts, actions);
-        if self.settings.hooks.promote.is_empty() {
-            actions.push(Action::Perform { node: winner, command: Command::Promote { timeline: lost.timeline } });
-        } else {
-            let variables = self.variables(&attempt, Some(winner), facts);
-            actions.push(Action::Run { hook: Hook::Promote, variables });
-        }
+        actions.push(self.promotion(&attempt, winner, facts));
         self.ask(std::iter::once(winner), POLL, facts.now, actions);
+    }
+
+    /// By the operator's command, if there is one.
+    fn promotion(&self, attempt: &Attempt, winner: NodeId, facts: &Facts<'_>) -> Action {
+        if self.settings.hooks.promote.is_empty() {
+            return Action::Perform { node: winner, command: Command::Promote { timeline: attempt.lost.timeline } };
+        }
+        Action::Run { hook: Hook::Promote, variables: self.variables(attempt, Some(winner), facts) }
     }
 
     pub(super) fn promote(&mut self, happened: &Happened, facts: &Facts<'_>, actions: &mut Vec<Action>) {
@@ -149,11 +152,12 @@ impl Failover {
     fn press_on(&mut self, facts: &Facts<'_>, actions: &mut Vec<Action>) {
         let State::Promoting(promoting) = &mut self.state else { return };
         let (node, now) = (promoting.elected.node, facts.now);
-        let timeline = promoting.attempt.lost.timeline;
         if promoting.committed && !promoting.is_confirmed && now >= promoting.ordered_at + REPEAT {
             promoting.ordered_at = now;
-            actions.push(Action::Perform { node, command: Command::Promote { timeline } });
+            let attempt = promoting.attempt.clone();
+            actions.push(self.promotion(&attempt, node, facts));
         }
+        let State::Promoting(promoting) = &mut self.state else { return };
         if promoting.is_confirmed && now >= promoting.cleared_at + CLEAR {
             promoting.cleared_at = now;
             actions.push(Action::Perform { node, command: Command::Clear });

@@ -23,6 +23,7 @@ pub(super) struct Revoking {
 
 struct Cut {
     node: NodeId,
+    ordered_at: Instant,
     progress: Progress,
 }
 
@@ -50,7 +51,7 @@ impl Failover {
             let variables = self.variables(&attempt, None, facts);
             actions.push(Action::Run { hook: Hook::OnFailover, variables });
         }
-        let cuts = nodes.into_iter().map(|node| Cut { node, progress: Progress::Ordered });
+        let cuts = nodes.into_iter().map(|node| Cut { node, ordered_at: facts.now, progress: Progress::Ordered });
         let revoking = Revoking { attempt, deadline: facts.now + LIMIT, cuts: cuts.collect() };
         for cut in &revoking.cuts {
             let command = Command::Sever { timeline: lost.timeline };
@@ -144,6 +145,8 @@ impl Failover {
         let lost = attempt.lost.former();
         let is_severed = |id: NodeId| match revoking.cuts.iter().find(|cut| cut.node == id) {
             Some(cut) if cut.is_severed(facts) => Ok(()),
+            // PostgreSQL 12, or no right to change it: it lost the primary by itself.
+            Some(cut) if !self.wants_quorum() && cut.has_lost_it(attempt.begun, facts) => Ok(()),
             Some(cut) => Err(cut.words(facts).unwrap_or_else(|| "could not be cut off".to_owned())),
             None => Err("does not stream from it".to_owned()),
         };
@@ -211,9 +214,8 @@ impl Revoking {
         if let Progress::NotDone(why) | Progress::Unknown(why) = &cut.progress {
             let text = format!("{} could not be cut off: {why}", facts.name(node));
             actions.push(Action::log(Level::Warn, text));
-        } else {
-            actions.push(Action::Ask(node));
         }
+        actions.push(Action::Ask(node));
     }
 
     /// Standbys that stream from one that is cut off: the lost primary does not hear them.
@@ -270,12 +272,26 @@ impl Cut {
         member.failure.is_none() && told.is_some()
     }
 
+    /// It was left as it is, and gets no WAL all the same.
+    fn has_lost_it(&self, since: Instant, facts: &Facts<'_>) -> bool {
+        let told = facts.member(self.node).observation.as_ref();
+        let is_asked = told.is_some_and(|told| told.at >= since && !told.has_receiver && told.received.is_some());
+        is_asked && facts.member(self.node).failure.is_none() && matches!(self.progress, Progress::NotDone(_))
+    }
+
     fn is_settled(&self, facts: &Facts<'_>) -> bool {
         self.is_severed(facts) || matches!(self.progress, Progress::NotDone(_) | Progress::Unknown(_))
     }
 
     fn waits_for_an_answer(&self, facts: &Facts<'_>) -> bool {
-        matches!(self.progress, Progress::Severed(_)) && !self.is_severed(facts)
+        let is_asked = match self.progress {
+            Progress::Severed(_) => self.is_severed(facts),
+            Progress::NotDone(_) => {
+                facts.member(self.node).observation.as_ref().is_some_and(|told| told.at >= self.ordered_at)
+            }
+            Progress::Ordered | Progress::Unknown(_) => true,
+        };
+        !is_asked
     }
 
     /// Why it is not cut off.
