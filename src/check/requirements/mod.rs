@@ -56,10 +56,10 @@ pub struct Wanted {
 pub fn findings(wanted: &Wanted, nodes: &[Facts]) -> Vec<Finding> {
     let cluster = Cluster { wanted, nodes };
     let mut findings = Vec::new();
-    for index in 0..nodes.len() {
+    for (index, facts) in nodes.iter().enumerate() {
         let mut report = Report { cluster: &cluster, node: Some(index), findings: Vec::new() };
         login::check(&mut report);
-        if let Ok(told) = &nodes[index].told {
+        if let Ok(told) = &facts.told {
             settings::check(&mut report, told);
             promise::check_node(&mut report, told);
             access::check(&mut report, told);

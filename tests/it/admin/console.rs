@@ -254,16 +254,16 @@ async fn connect(dialect: Dialect) -> Client {
 /// The client, the notices it gets, and the console's end.
 async fn connect_with(
     orders: Arc<Orders>,
-) -> (Client, tokio::sync::mpsc::UnboundedReceiver<String>, JoinHandle<std::io::Result<()>>) {
+) -> (Client, tokio::sync::mpsc::Receiver<String>, JoinHandle<std::io::Result<()>>) {
     let (stream, console) = logged_in_with(Dialect::Pgherd, orders).await;
     let (client, mut connection) = config().connect_raw(stream, NoTls).await.unwrap();
-    let (sender, notices) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, notices) = tokio::sync::mpsc::channel(16);
     tokio::spawn(async move {
         let messages = futures_util::stream::poll_fn(move |cx| connection.poll_message(cx));
         pin_mut!(messages);
         while let Some(Ok(message)) = messages.next().await {
             if let AsyncMessage::Notice(notice) = message {
-                let _ = sender.send(notice.message().to_owned());
+                let _ = sender.try_send(notice.message().to_owned());
             }
         }
     });
