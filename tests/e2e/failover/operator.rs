@@ -87,6 +87,32 @@ async fn ctrl_c_ends_the_wait_and_not_the_switchover() {
     assert_eq!(proxy.psql("SELECT count(*) FROM kept"), "0");
 }
 
+#[test]
+fn a_paused_failover_is_made_by_order() {
+    let rig = Rig::quorum();
+    let proxy = rig.proxy("");
+    said(&proxy, "PAUSE FAILOVER", "PAUSE FAILOVER", "paused");
+    said(&proxy, "DETACH pg2", "DETACH", "pg2 is detached");
+    rig.node("pg1").kill9().unwrap();
+    eventually("it is held", || (cluster(&proxy, "state,primary") == "held|").then_some(()));
+    let told = cluster(&proxy, "waits_for,advice");
+    assert!(told.contains("is paused") && told.contains("RESUME FAILOVER, or FAILOVER TO pg3"), "{told}");
+    look(&proxy);
+    assert_eq!(proxy.process.http_get("/readyz").unwrap().0, 503);
+
+    let refused = proxy.psql_through("pgherd", "admin", &["-c", "SWITCHOVER TO pg3"]);
+    let errors = String::from_utf8_lossy(&refused.stderr);
+    assert!(errors.contains("FAILOVER TO a standby is what is left") && errors.contains("HINT:"), "{errors}");
+    let refused = proxy.psql_through("pgherd", "admin", &["-c", "FAILOVER TO pg2"]);
+    let errors = String::from_utf8_lossy(&refused.stderr);
+    assert!(errors.contains("detached") && errors.contains("HINT:"), "{errors}");
+
+    said(&proxy, "FAILOVER TO pg3", "FAILOVER", "pg3 is the primary");
+    assert_eq!(cluster(&proxy, "state,primary,last_failover,failovers,paused"), "up|pg3|pg3|1|t");
+    proxy.psql("CREATE TABLE again ()");
+    look(&proxy);
+}
+
 /// Whoever wants to read what an operator reads: `--nocapture`.
 fn look(proxy: &Proxy<'_>) {
     for command in ["SHOW CLUSTER", "SHOW EVENTS", "SHOW NODES"] {
