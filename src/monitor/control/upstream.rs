@@ -39,10 +39,15 @@ struct Upstream {
 
 impl Control<'_> {
     pub(super) async fn sever(&mut self, timeline: u32) -> Result<Outcome, Stop> {
-        // Who has to be refused does not take the lock from somebody else first.
-        self.upstream().await?;
-        self.expect_timeline(timeline).await?;
-        self.lock(Whose::Anybodys).await?;
+        match self.lock(Whose::Ours).await {
+            Err(Stop::With(Outcome::Refused(_))) => {
+                // Who has to be refused does not take the lock from somebody else first.
+                self.upstream().await?;
+                self.expect_timeline(timeline).await?;
+                self.lock(Whose::Anybodys).await?;
+            }
+            result => result?,
+        }
         let upstream = self.upstream().await?;
         self.expect_timeline(timeline).await?;
         if let Some(severed) = conninfo::severed(&upstream.conninfo).map_err(unreadable)? {
