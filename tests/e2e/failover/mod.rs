@@ -6,6 +6,8 @@
 mod agent;
 mod asynchronous;
 mod candidates;
+mod commits;
+mod coordinator;
 mod deaths;
 mod load;
 mod network;
@@ -13,6 +15,7 @@ mod operator;
 mod partitions;
 mod refusals;
 mod rig;
+mod switchover;
 mod tally;
 
 use std::time::Duration;

@@ -47,6 +47,18 @@ impl<'a> Proxy<'a> {
         Ok(Self { cluster, process })
     }
 
+    /// One that was killed, with the same configuration and on the same ports. Returns when it listens.
+    pub fn started_again(self) -> Self {
+        let config = std::fs::read_to_string(self.process.config()).unwrap();
+        let ports = Ports { clients: self.process.port(), http: self.process.http_port() };
+        let (cluster, name) = (self.cluster, unique("proxy"));
+        eprintln!("--- log of the one that was killed ---\n{}--- end of log ---", self.process.log_text());
+        let process =
+            demo::Proxy::start(cluster.guard(), Path::new(BINARY), cluster.dir(), &name, &config, ports).unwrap();
+        process.wait_ready(Ready::Listens).unwrap();
+        Self { cluster, process }
+    }
+
     pub fn port(&self) -> u16 {
         self.process.port()
     }
