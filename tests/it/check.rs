@@ -17,8 +17,8 @@ fn nothing_is_missing_where_nothing_is() {
     let quorum = found.iter().find(|finding| finding.requirement == "quorum").unwrap();
     assert_eq!(
         quorum.why,
-        "a failover needs 2 of the 2 standbys in synchronous_standby_names: with the primary 0 of them may be down; \
-         writes go on while 1 are"
+        "a failover needs 2 of the 2 standbys in synchronous_standby_names: none of them may be down with the \
+         primary; writes go on while 1 are"
     );
 }
 

@@ -185,8 +185,11 @@ fn revocable(report: &mut Report, standbys: &[&Facts], quorum: &Quorum) {
     if can < needed {
         report.missing("quorum", format!("{rule}; {can} can be reached"), Vec::new());
     } else {
-        let may_be_down =
-            format!("with the primary {spare} of them may be down; writes go on while {} are", members - quorum.needed);
+        let together = match spare {
+            0 => "none of them may be down with the primary".to_owned(),
+            spare => format!("{spare} of them may be down with the primary"),
+        };
+        let may_be_down = format!("{together}; writes go on while {} are", members - quorum.needed);
         report.ok("quorum", format!("{rule}: {may_be_down}"));
     }
 }
