@@ -68,7 +68,7 @@ impl Control<'_> {
             }
             if !is_gone && Instant::now() > help {
                 // The receiver is ended by the process that replays, between two records.
-                self.end_blockers().await?;
+                self.clear().await?;
                 help = Instant::now() + HELP;
             }
             tokio::time::sleep(PAUSE).await;
