@@ -151,6 +151,15 @@ impl Failover {
             None => Err("does not stream from it".to_owned()),
         };
         let best = election::elect(facts.members, lost, &|id| is_severed(id).and_then(|()| self.eligible(id, facts)));
+        // Whoever may not be promoted may yet be the only one that has what was acknowledged.
+        if let (Ok(best), Ok(furthest)) = (&best, election::elect(facts.members, lost, &is_severed))
+            && (self.wants_quorum() && !attempt.is_forced() && furthest.position > best.position)
+        {
+            let why = self.eligible(furthest.node, facts).err().unwrap_or_default();
+            let (name, other) = (facts.name(furthest.node), facts.name(best.node));
+            let (at, behind) = (furthest.position, best.position);
+            return Err(format!("{name} {why}, but {other} lacks what {name} has ({behind} and {at}): it may be acknowledged"));
+        }
         let Some(target) = attempt.target else { return best };
         let only = |id| if id == target { is_severed(id) } else { Err("is not the one you named".to_owned()) };
         let wanted = election::elect(facts.members, lost, &only)?;
@@ -263,7 +272,7 @@ impl Revoking {
 // === impl Cut ===
 
 impl Cut {
-    /// Cut off, and its position was asked since.
+    /// Cut off, and its position was asked since, and is known: after a restart it is not before all its WAL is replayed.
     fn is_severed(&self, facts: &Facts<'_>) -> bool {
         let Progress::Severed(at) = self.progress else { return false };
         let member = facts.member(self.node);
