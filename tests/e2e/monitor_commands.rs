@@ -84,11 +84,11 @@ async fn of_two_coordinators_the_one_that_severs_has_the_say() {
     assert_eq!(first.obey(&Command::Reconnect).await, Outcome::Done);
     for command in [Command::Restore, Command::Reconnect, Command::Clear, Command::Promote { timeline: 1 }] {
         let outcome = second.obey(&command).await;
-        assert!(matches!(&outcome, Outcome::Refused(why) if why.contains("another coordinator")), "{outcome:?}");
+        assert!(matches!(&outcome, Outcome::NotDone(why) if why.contains("another coordinator")), "{outcome:?}");
     }
     assert_eq!(second.obey(&SEVER).await, Outcome::Done);
     let outcome = first.obey(&Command::Restore).await;
-    assert!(matches!(&outcome, Outcome::Refused(why) if why.contains("another coordinator")), "{outcome:?}");
+    assert!(matches!(&outcome, Outcome::NotDone(why) if why.contains("another coordinator")), "{outcome:?}");
     assert!(told(&mut first).await.severed_from.is_some(), "it may look");
     drop(second);
     eventually("the lock is free", || {

@@ -4,7 +4,6 @@
 use std::time::Instant;
 
 use super::{ANSWER, Control, PAUSE, SETTLED, Stop, columns, not_done};
-use crate::cluster::Outcome;
 
 /// Whose lock may be taken away.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,7 +41,8 @@ impl Control<'_> {
             let strangers: Vec<&str> = holders.split(' ').filter(|pid| !pid.is_empty() && !is_ours(pid)).collect();
             if whose == Whose::Ours && !strangers.is_empty() {
                 let why = format!("another coordinator has the lock (process {})", strangers.join(", "));
-                return Err(Stop::With(Outcome::Refused(why)));
+                // Not `Refused`: what the other one has ordered may be under way.
+                return Err(not_done(why));
             }
             if Instant::now() > ended {
                 return Err(not_done(format!("process {holders} has the coordinators' lock and does not end")));
