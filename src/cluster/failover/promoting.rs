@@ -152,7 +152,9 @@ impl Failover {
     fn press_on(&mut self, facts: &Facts<'_>, actions: &mut Vec<Action>) {
         let State::Promoting(promoting) = &mut self.state else { return };
         let (node, now) = (promoting.elected.node, facts.now);
-        if promoting.committed && !promoting.is_confirmed && now >= promoting.ordered_at + REPEAT {
+        // Also what was confirmed: a node forgets it when it is restarted before it is done.
+        let pause = if promoting.is_confirmed { PATIENCE } else { REPEAT };
+        if promoting.committed && now >= promoting.ordered_at + pause {
             promoting.ordered_at = now;
             let attempt = promoting.attempt.clone();
             actions.push(self.promotion(&attempt, node, facts));
