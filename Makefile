@@ -10,12 +10,14 @@ CARGO ?= cargo
 # Each end-to-end test starts PostgreSQL: more threads than this only make a small machine slow and the tests late.
 E2E_THREADS ?= 2
 TESTS ?=
+# Plays of the failover simulator; the seed of one that fails is printed, and PGHERD_SEED=… tells its story.
+SEEDS ?= 10000
 ARGS ?=
 # Failovers of `make bench-failover`.
 N ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-failover
+.PHONY: help demo test simulate lint bench bench-failover
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +30,10 @@ test: ## all tests: units, pure parts, and end to end on a real PostgreSQL clust
 	@scripts/setup.sh compiler postgres drivers
 	$(CARGO) test --lib --bins --test it -- $(TESTS)
 	$(CARGO) test --test e2e -- --test-threads=$(E2E_THREADS) $(TESTS)
+
+simulate: ## the failover's decisions against dying nodes, cut links, crashes: SEEDS=100000 plays
+	@scripts/setup.sh compiler
+	PGHERD_SEEDS=$(SEEDS) $(CARGO) test --release --test it simulation -- --nocapture
 
 lint: ## format, clippy, shell scripts; licences and bans too where cargo-deny is installed
 	@scripts/setup.sh compiler lint

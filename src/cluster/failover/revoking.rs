@@ -158,7 +158,9 @@ impl Failover {
             let why = self.eligible(furthest.node, facts).err().unwrap_or_default();
             let (name, other) = (facts.name(furthest.node), facts.name(best.node));
             let (at, behind) = (furthest.position, best.position);
-            return Err(format!("{name} {why}, but {other} lacks what {name} has ({behind} and {at}): it may be acknowledged"));
+            return Err(format!(
+                "{name} {why}, but {other} lacks what {name} has ({behind} and {at}): it may be acknowledged"
+            ));
         }
         let Some(target) = attempt.target else { return best };
         let only = |id| if id == target { is_severed(id) } else { Err("is not the one you named".to_owned()) };
