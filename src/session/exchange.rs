@@ -41,6 +41,8 @@ pub(super) struct Exchange {
     blocked: bool,
     /// The server is gone. What it said before is still to be written.
     lost: bool,
+    /// … and PostgreSQL has said so.
+    pub(super) said_goodbye: bool,
     /// Nothing more is taken from the client. Ends so when all that it asked for is answered; with `ServerGone`, when
     /// PostgreSQL has closed.
     pub(super) leaving: Option<Close>,
@@ -76,6 +78,7 @@ impl Session {
             fresh: true,
             blocked: false,
             lost: false,
+            said_goodbye: false,
             leaving: None,
             full_reads: 0,
             sent_at: None,
@@ -330,7 +333,7 @@ impl Session {
             match self.replies.walk(&mut ex.buffer, &mut ex.forward) {
                 Walked::NeedMore => break,
                 Walked::Lost => {
-                    ex.lost = true;
+                    (ex.lost, ex.said_goodbye) = (true, true);
                     break;
                 }
                 Walked::Remark(remark, from, to) => match self.reword(server, &mut ex.buffer, remark, from, to) {

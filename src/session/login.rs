@@ -213,7 +213,7 @@ impl Ready {
             commit_timeline: None,
             is_committing: false,
             refused_by_standby: false,
-            repeating: false,
+            repeats: 0,
             lost_names: Vec::new(),
             last_text: Vec::new(),
             request_at: Instant::now(),

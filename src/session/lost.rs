@@ -2,7 +2,7 @@
 //! what can be asked again is.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
 use super::fate::Fate;
@@ -10,9 +10,17 @@ use super::resolve::Resolved;
 use super::unanswered::{Unanswered, Words};
 use super::{Close, Session};
 use crate::client::registry::{Pin, Running};
+use crate::cluster::NodeId;
+use crate::net::Stream;
 use crate::pool::Checkout;
 use crate::route::TxStatus;
 use crate::wire::error::{PgError, sqlstate};
+
+/// A request is asked again at most so often.
+const MAX_REPEATS: u8 = 5;
+
+/// A node that does not accept a connection within this is not alive.
+const KNOCK_TIMEOUT: Duration = Duration::from_millis(250);
 
 impl Session {
     /// The server of this exchange is gone.
@@ -35,8 +43,9 @@ impl Session {
             && goes_on
             && (fates.repeats || (was_refused && unanswered.is_one_plain_round()))
             && !unanswered.has_prepared
-            && !std::mem::replace(&mut self.repeating, true)
+            && self.may_repeat(node, ex.said_goodbye).await
         {
+            self.repeats += 1;
             (self.inbox.start, self.passing) = (mark, 0);
             self.avoid = self.avoid.and(node);
             if was_refused {
@@ -47,7 +56,7 @@ impl Session {
             self.worker.buffers.give(&mut ex.buffer);
             return Ok(());
         }
-        self.repeating = false;
+        self.repeats = 0;
         let mut words = words();
         if let Some(mark) = mark
             && goes_on
@@ -82,6 +91,20 @@ impl Session {
             None if unanswered.is_over => Err(Close::ServerGone),
             None if self.settled_pin != Pin::None => Err(Close::Error(state_is_lost(self.settled_pin, unknown))),
             None => Ok(()),
+        }
+    }
+
+    /// The first time always. Then not if it looks as if the request itself made its server crash: it would do so on every
+    /// node. A node that is gone as a whole did not die of it, nor did a server that PostgreSQL ended in good order.
+    async fn may_repeat(&self, node: NodeId, said_goodbye: bool) -> bool {
+        match self.repeats {
+            0 => true,
+            MAX_REPEATS.. => false,
+            _ => {
+                let node = self.shared.pools.node(node);
+                let connect = Stream::connect((node.host.as_str(), node.port));
+                said_goodbye || !matches!(tokio::time::timeout(KNOCK_TIMEOUT, connect).await, Ok(Ok(_)))
+            }
         }
     }
 

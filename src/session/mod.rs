@@ -125,8 +125,8 @@ pub struct Session {
     is_committing: bool,
     /// The server at hand can't write (25006), and is not the primary's any more: it counts as lost.
     refused_by_standby: bool,
-    /// The request at the front is being asked again, its server was lost.
-    repeating: bool,
+    /// How often the request at the front was asked again because its server was lost.
+    repeats: u8,
 
     /// Statements that were not prepared after all, by number and client's name, for as long as they may be used.
     lost_names: Vec<(u64, Box<[u8]>)>,
@@ -337,7 +337,7 @@ impl Session {
 
     /// Answers the request at the front with `error`; the session goes on behind it.
     async fn refuse(&mut self, error: PgError, ends: Option<Ends>) -> Result<(), Close> {
-        self.repeating = false;
+        self.repeats = 0;
         let ends = match (ends, self.survey()) {
             (None, Survey::Whole { ends, .. }) => Some(ends),
             (ends, _) => ends,

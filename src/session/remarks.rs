@@ -89,7 +89,7 @@ impl Session {
     fn was_demoted(&self, node: NodeId) -> bool {
         self.status == TxStatus::Idle
             && self.inbox.mark.is_some()
-            && !self.repeating
+            && self.repeats == 0
             && self.replies.is_last_round()
             && self.shared.topology.load().primary != Some(node)
     }

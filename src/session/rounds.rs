@@ -54,7 +54,7 @@ impl Session {
         if self.replies.is_answered() {
             self.commit_is_answered();
         }
-        self.repeating = false;
+        self.repeats = 0;
         self.inbox.mark = None;
         self.replies.xid = Xid::Unknown;
         self.count_round(sent_at);

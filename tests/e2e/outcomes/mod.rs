@@ -74,7 +74,7 @@ impl Stage {
     /// Ends the server that is running a statement that contains `text`, no other one.
     async fn end_running(&self, text: &str) {
         let hangman = self.until_running(text).await;
-        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND query LIKE $2";
+        let sql = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = $1 AND query LIKE $2";
         let ended = hangman.query(sql, &[&self.role.name, &format!("%{text}%")]).await.unwrap();
         assert_eq!(ended.len(), 1, "{text}");
     }
