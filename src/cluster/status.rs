@@ -157,6 +157,7 @@ pub const TRANSITIONS: &[(State, State, &str)] = &[
     (State::Revoking, State::Promoting, "elected"),
     (State::Promoting, State::Suspect, "undone: it refused, the next one is told"),
     (State::Promoting, State::Held, "undone: the fence failed"),
+    (State::Promoting, State::Revoking, "FAILOVER … FORCE: another one"),
     (State::Promoting, State::Opening, "it is a primary"),
     (State::Opening, State::Up, "its first write is acknowledged"),
 ];

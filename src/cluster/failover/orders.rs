@@ -88,7 +88,7 @@ impl Failover {
         facts: &Facts<'_>,
         actions: &mut Vec<Action>,
     ) -> Result<(), String> {
-        let guarded = self.nothing_is_under_way()?;
+        let guarded = if force { self.may_interrupt(to, facts)? } else { self.nothing_is_under_way()? };
         let (name, target) = (facts.name(guarded.id), facts.name(to));
         if to == guarded.id {
             return Err(format!("{name} is the primary, as far as is known"));
@@ -106,6 +106,8 @@ impl Failover {
                  acknowledges until it is stopped"
             ));
         }
+        let instead = format!("FAILOVER TO {target} FORCE was ordered instead");
+        self.end_attempt(Err(instead), facts, actions);
         self.excluded.clear();
         let text = format!("failover to {target} by order{}", if force { ", by force" } else { "" });
         actions.push(Action::log(Level::Warn, text));
@@ -124,6 +126,18 @@ impl Failover {
             _ => return Err("a failover or switchover is under way: see SHOW CLUSTER".to_owned()),
         }
         self.guarded.ok_or_else(|| "no primary was ever seen".to_owned())
+    }
+
+    /// A promotion that does not come about may be given up by force: for another node.
+    fn may_interrupt(&self, to: NodeId, facts: &Facts<'_>) -> Result<Guarded, String> {
+        match &self.state {
+            State::Promoting(promoting) if promoting.elected.node != to => Ok(promoting.attempt.lost),
+            State::Opening(opening) if opening.winner != to => {
+                self.guarded.ok_or_else(|| "no primary was ever seen".to_owned())
+            }
+            State::Promoting(_) | State::Opening(_) => Err(format!("{} is being promoted already", facts.name(to))),
+            _ => self.nothing_is_under_way(),
+        }
     }
 
     fn under_way(&self) -> Option<(NodeId, NodeId)> {

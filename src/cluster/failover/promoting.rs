@@ -169,7 +169,7 @@ impl Failover {
             let waited = now.saturating_duration_since(promoting.since).as_secs();
             let text = format!(
                 "{} was told {waited} s ago to become the primary and is none yet; nobody else is promoted meanwhile. \
-                 If it is lost, promote another one by hand",
+                 If it is lost for good: FAILOVER TO another one FORCE",
                 facts.name(node)
             );
             actions.push(Action::log(Level::Error, text));

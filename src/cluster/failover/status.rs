@@ -129,7 +129,7 @@ impl Failover {
             State::Promoting(promoting) => {
                 let name = facts.name(promoting.elected.node);
                 let advice = format!(
-                    "if {name} is lost for good: pg_promote() on another standby, and never start {name} as it is"
+                    "if {name} is lost for good: FAILOVER TO another standby FORCE, and never start {name} again as it is"
                 );
                 (Some(format!("{name} to become the primary")), Some(advice))
             }
