@@ -134,6 +134,12 @@ impl Node {
 
     /// Returns when it accepts connections. Running already: nothing happens.
     pub fn start(&self) -> Result<(), Error> {
+        self.start_by(&[])
+    }
+
+    /// The same by a program, with arguments, that in the end becomes the one in its last arguments (`exec "$@"`); it
+    /// begins in the data directory.
+    pub fn start_by(&self, wrapper: &[&str]) -> Result<(), Error> {
         if self.pid().is_some() {
             return Ok(());
         }
@@ -142,7 +148,14 @@ impl Node {
         // Whoever keeps the data starts it again as this account.
         self.site.account.give(&self.log)?;
         let errors = log.try_clone().map_err(Error::at("open", &self.log))?;
-        let mut command = self.site.command("postgres");
+        let mut command = match wrapper {
+            [] => self.site.command("postgres"),
+            [program, arguments @ ..] => {
+                let mut command = self.site.command(program);
+                command.args(arguments).arg(self.site.binaries.path("postgres")).current_dir(&self.data_dir);
+                command
+            }
+        };
         command.arg("-D").arg(&self.data_dir).stdout(log).stderr(errors);
         // SIGINT is PostgreSQL's fast shutdown: what is kept must not need recovery.
         let child = self.site.guard.spawn(&mut command, if self.site.keep { "INT" } else { "QUIT" })?;

@@ -9,6 +9,7 @@ mod candidates;
 mod commits;
 mod coordinator;
 mod deaths;
+mod disk;
 mod load;
 mod network;
 mod operator;

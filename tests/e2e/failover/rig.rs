@@ -204,3 +204,15 @@ impl Rig {
         primaries.max_by_key(|(timeline, _)| *timeline).map(|(_, node)| node).expect("a primary")
     }
 }
+
+/// What a failed test needs to be understood.
+impl Drop for Rig {
+    fn drop(&mut self) {
+        for node in self.nodes().into_iter().filter(|_| std::thread::panicking()) {
+            let log = std::fs::read_to_string(node.log()).unwrap_or_default();
+            let lines: Vec<_> = log.lines().collect();
+            let end = lines[lines.len().saturating_sub(25)..].join("\n");
+            eprintln!("--- end of the log of {} ---\n{end}", node.name());
+        }
+    }
+}
