@@ -103,6 +103,10 @@ pub struct ProcessCounters {
     /// Servers thrown away because their state was not known to be clean.
     pub servers_discarded: SharedCounter,
     pub slow_statements: SharedCounter,
+    /// Of servers that were lost while a client had them: what the client heard, if anything.
+    pub transactions_lost: SharedCounter,
+    pub outcomes_unknown: SharedCounter,
+    pub requests_repeated: SharedCounter,
     /// Sampled by `admin::sample`.
     pub averages: Averages,
 }
@@ -278,7 +282,7 @@ impl Averages {
 
 impl ProcessCounters {
     /// Name, meaning and value of each, as the metrics name them.
-    pub fn list(&self) -> [(&'static str, &'static str, u64); 10] {
+    pub fn list(&self) -> [(&'static str, &'static str, u64); 13] {
         [
             ("pgherd_clients_accepted_total", "Connections accepted on the client port.", self.clients_accepted.get()),
             ("pgherd_clients_refused_total", "Connections refused by a limit.", self.clients_refused.get()),
@@ -302,6 +306,21 @@ impl ProcessCounters {
                 self.servers_discarded.get(),
             ),
             ("pgherd_slow_statements_total", "Statements over log.slow_statement.", self.slow_statements.get()),
+            (
+                "pgherd_transactions_lost_total",
+                "Transactions rolled back because their server was lost (40001).",
+                self.transactions_lost.get(),
+            ),
+            (
+                "pgherd_outcomes_unknown_total",
+                "Requests that may have been committed when their server was lost (08007).",
+                self.outcomes_unknown.get(),
+            ),
+            (
+                "pgherd_requests_repeated_total",
+                "Requests asked again because their server was lost; the client noticed nothing.",
+                self.requests_repeated.get(),
+            ),
         ]
     }
 }

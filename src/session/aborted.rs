@@ -97,7 +97,10 @@ impl Session {
                 auth::push_ready_for_query(out, self.status.as_byte());
             }
             _ if self.skipping => {}
-            b'Q' => return Ok(self.answer_query(header, out)),
+            b'Q' => {
+                self.answer_query(header, out);
+                return Ok(());
+            }
             b'P' => self.answer_parse(header, out)?,
             b'B' => self.answer_bind(header, bound, out),
             b'D' => self.answer_describe(header, *bound, out),

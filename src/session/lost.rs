@@ -32,7 +32,7 @@ impl Session {
         let mark = self.inbox.mark.take();
         let unanswered = self.bury(server, unanswered);
         let fates = unanswered.fates(self.status);
-        let unknown = fates.rounds.iter().any(|(fate, _)| *fate == Fate::Unknown);
+        let mut unknown = fates.rounds.iter().any(|(fate, _)| *fate == Fate::Unknown);
         if std::mem::take(&mut self.wrote) && unknown {
             // It may be there: a read that follows must show it then.
             self.last_write = Some(Instant::now());
@@ -45,14 +45,7 @@ impl Session {
             && !unanswered.has_prepared
             && self.may_repeat(node, ex.said_goodbye).await
         {
-            self.repeats += 1;
-            (self.inbox.start, self.passing) = (mark, 0);
-            self.avoid = self.avoid.and(node);
-            if was_refused {
-                // It writes after all: no standby can do it.
-                let topology = self.shared.topology.load();
-                self.avoid = topology.standbys.iter().fold(self.avoid, |avoid, standby| avoid.and(*standby));
-            }
+            self.go_back(mark, node, was_refused);
             self.worker.buffers.give(&mut ex.buffer);
             return Ok(());
         }
@@ -70,10 +63,11 @@ impl Session {
                         return self.send(&answer).await;
                     }
                 }
-                Resolved::RolledBack => words.unknown = rolled_back(),
+                Resolved::RolledBack => (words.unknown, unknown) = (rolled_back(), false),
                 Resolved::Unknown => {}
             }
         }
+        self.count_loss(unknown);
         let mut bytes = Vec::new();
         for (from, to) in ex.forward {
             bytes.extend_from_slice(ex.buffer.range(from, to));
@@ -91,6 +85,28 @@ impl Session {
             None if unanswered.is_over => Err(Close::ServerGone),
             None if self.settled_pin != Pin::None => Err(Close::Error(state_is_lost(self.settled_pin, unknown))),
             None => Ok(()),
+        }
+    }
+
+    /// The request whose first byte stands at `mark` is asked of another server than one of `node`.
+    fn go_back(&mut self, mark: usize, node: NodeId, was_refused: bool) {
+        self.repeats += 1;
+        self.shared.counters.requests_repeated.add(1);
+        (self.inbox.start, self.passing) = (mark, 0);
+        self.avoid = self.avoid.and(node);
+        if was_refused {
+            // It writes after all: no standby can do it.
+            let topology = self.shared.topology.load();
+            self.avoid = topology.standbys.iter().fold(self.avoid, |avoid, standby| avoid.and(*standby));
+        }
+    }
+
+    fn count_loss(&self, unknown: bool) {
+        let counters = &self.shared.counters;
+        match unknown {
+            true => counters.outcomes_unknown.add(1),
+            false if self.status == TxStatus::InTransaction => counters.transactions_lost.add(1),
+            false => {}
         }
     }
 

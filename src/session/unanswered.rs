@@ -148,3 +148,88 @@ pub fn push_done(out: &mut Vec<u8>, tag: &str) {
         out.push(0);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::buffer::Buffers;
+    use crate::sql::catalog::BuiltIn;
+    use crate::sql::classify;
+
+    fn words() -> Words {
+        let error = |sqlstate| PgError::error(sqlstate, "");
+        Words { unknown: error("08007"), rolled_back: error("40001"), not_done: error("08006"), failed: error("25P02") }
+    }
+
+    /// What the client hears: SQLSTATEs, tags, status bytes.
+    fn heard(mut bytes: &[u8]) -> String {
+        let mut said = Vec::new();
+        while let Ok(Some(header)) = frame::header(bytes) {
+            let body = &bytes[frame::HEADER..header.size];
+            said.push(match header.tag {
+                b'E' => PgError::parse(body).sqlstate,
+                b'C' => String::from_utf8_lossy(&body[..body.len() - 1]).into_owned(),
+                _ => char::from(body[0]).to_string(),
+            });
+            bytes = &bytes[header.size..];
+        }
+        said.join(" ")
+    }
+
+    fn does(replies: &mut Replies, text: &str) {
+        replies.does(Doing::of(classify(text.as_bytes(), 1000, &BuiltIn)));
+        replies.executes();
+    }
+
+    fn obituary(replies: &mut Replies, request_open: bool, status: TxStatus) -> (String, TxStatus, bool) {
+        let told = replies.abandon(request_open).obituary(status, &words());
+        (heard(&told.bytes), told.status, told.skips)
+    }
+
+    #[test]
+    fn each_round_gets_its_error_and_its_end() {
+        let mut replies = Replies::default();
+        replies.await_ready(Awaited::Injected);
+        for text in ["SELECT 1", "INSERT INTO t VALUES (1)"] {
+            does(&mut replies, text);
+            replies.await_ready(Awaited::Query);
+        }
+        let said = obituary(&mut replies, false, TxStatus::Idle);
+        assert_eq!(said, ("08006 I 08007 I".to_owned(), TxStatus::Idle, false));
+        assert!(replies.is_quiet() && replies.abandon(false).is_nothing());
+
+        for text in ["INSERT INTO t VALUES (1)", "SELECT 1", "ROLLBACK", "SELECT 1"] {
+            does(&mut replies, text);
+            replies.await_ready(Awaited::Query);
+        }
+        let said = obituary(&mut replies, false, TxStatus::InTransaction);
+        assert_eq!(said, ("40001 E 25P02 E ROLLBACK I 08006 I".to_owned(), TxStatus::Idle, false));
+    }
+
+    #[test]
+    fn a_request_without_its_sync_is_skipped_up_to_it() {
+        let mut replies = Replies::default();
+        does(&mut replies, "DELETE FROM t");
+        assert_eq!(obituary(&mut replies, true, TxStatus::Idle), ("08007".to_owned(), TxStatus::Idle, true));
+        does(&mut replies, "DELETE FROM t");
+        assert_eq!(obituary(&mut replies, true, TxStatus::InTransaction), ("40001".to_owned(), TxStatus::Failed, true));
+        // What was only prepared was not run.
+        replies.does(Doing::of(classify(b"DELETE FROM t", 1000, &BuiltIn)));
+        replies.await_ready(Awaited::Sync);
+        assert_eq!(obituary(&mut replies, false, TxStatus::Idle), ("08006 I".to_owned(), TxStatus::Idle, false));
+    }
+
+    #[test]
+    fn who_has_heard_an_error_hears_no_other() {
+        let mut replies = Replies::default();
+        does(&mut replies, "SELECT 1/0");
+        replies.await_ready(Awaited::Query);
+        let error = PgError::error("22012", "").to_bytes();
+        let mut buffer = Buffers::new(256).take();
+        buffer.room()[..error.len()].copy_from_slice(&error);
+        buffer.end = error.len();
+        replies.walk(&mut buffer, &mut Vec::new());
+        let said = obituary(&mut replies, false, TxStatus::InTransaction);
+        assert_eq!(said, ("E".to_owned(), TxStatus::Failed, false));
+    }
+}
