@@ -18,6 +18,8 @@ pub(super) struct Opening {
     pub(super) attempt: Attempt,
     pub(super) winner: NodeId,
     timeline: u32,
+    /// Of all its first writes: another one would be another opening.
+    epoch: u64,
     lost_bytes: u64,
     since: Instant,
     is_ordered: bool,
@@ -44,6 +46,7 @@ impl Failover {
             attempt,
             winner: elected.node,
             timeline: now.timeline,
+            epoch: facts.topology.epoch + 1,
             lost_bytes,
             since: facts.now,
             is_ordered: false,
@@ -59,7 +62,7 @@ impl Failover {
         opening.is_ordered = true;
         opening.next_try = facts.now + PATIENCE;
         let (node, primary) = (opening.winner, facts.name(opening.winner).to_owned());
-        let epoch = facts.topology.epoch + 1;
+        let epoch = opening.epoch;
         actions.push(Action::Perform { node, command: Command::Open { epoch, primary } });
     }
 
