@@ -1,5 +1,7 @@
 //! What must hold after every step, and in the end.
 
+use std::collections::BTreeSet;
+
 use pgherd::cluster::{Command, Order, Record, Topology, status::State};
 
 use super::postgres::{Life, Ms, Writer};
@@ -16,8 +18,12 @@ pub(super) struct Books {
     /// Of the last `Open`: (epoch, who).
     opened: (u64, usize),
     state: State,
+    /// The branches whose first write was acknowledged.
+    first_writes: BTreeSet<usize>,
     /// Who was told to be promoted last, from which branch, and when: the proxy's own decision.
     automatic: Option<(usize, Ms)>,
+    /// Where the primary was when its standbys were to be cut off, last.
+    written: Option<Position>,
     /// Since when the primary of the newest timeline could be reached by the proxy, without a break.
     reachable: Option<(usize, Ms)>,
 }
@@ -28,6 +34,9 @@ impl World {
     /// `node` tells `writer` that its commit at `lsn` is safe.
     pub(super) fn acknowledged(&mut self, node: usize, lsn: u64, writer: Writer) {
         let at = Position { branch: self.nodes[node].at.branch, lsn };
+        if matches!(writer, Writer::Opener(..)) {
+            self.proxy.books.first_writes.insert(at.branch);
+        }
         if writer == Writer::Client {
             self.coverage.acknowledged += 1;
         }
@@ -64,6 +73,11 @@ impl World {
             self.tell(|_| format!("  state: {}, epoch {}", state.as_str(), topology.epoch));
         }
         let (before, after) = (&self.proxy.topology.status, &topology.status);
+        if after.opened != before.opened
+            && let Some(opened) = &after.opened
+        {
+            self.check_the_opened(usize::from(opened.node.0));
+        }
         if after.failovers > before.failovers {
             self.coverage.count("failover done");
         }
@@ -74,6 +88,14 @@ impl World {
         self.proxy.topology = topology;
         self.check_the_served(before.is_none());
         self.watch_the_primary();
+    }
+
+    /// Clients are let write there now.
+    fn check_the_opened(&self, index: usize) {
+        let branch = self.nodes[index].at.branch;
+        if self.plan.wants_quorum && self.nodes[index].is_primary && !self.proxy.books.first_writes.contains(&branch) {
+            self.fail(&format!("{} is opened before its first write was acknowledged", self.place(index)));
+        }
     }
 
     fn check_the_served(&mut self, is_new: bool) {
@@ -136,6 +158,9 @@ impl World {
     }
 
     pub(super) fn check_command(&mut self, index: usize, command: &Command) {
+        if matches!(command, Command::Sever { .. }) {
+            self.proxy.books.written = self.newest_primary().map(|primary| self.nodes[primary].at);
+        }
         match command {
             Command::Open { epoch, .. } => {
                 let (before, who) = self.proxy.books.opened;
@@ -164,6 +189,12 @@ impl World {
         let branch = self.nodes[index].at.branch;
         if self.branches.timeline(branch) != timeline || self.is_forced || self.promoted.contains_key(&branch) {
             return;
+        }
+        let is_switchover = self.proxy.orders.values().any(|(order, _)| matches!(order, Order::Switchover { .. }));
+        if let Some(written) = self.proxy.books.written.filter(|at| is_switchover && at.branch == branch)
+            && self.nodes[index].at.lsn < written.lsn
+        {
+            self.fail(&format!("a switchover to {}, which lacks {written:?}", self.place(index)));
         }
         let is_repeated = self.proxy.books.automatic.is_some_and(|(before, _)| before == branch);
         if !self.is_by_order() && !is_repeated {

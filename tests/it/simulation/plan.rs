@@ -44,12 +44,15 @@ impl Plan {
     pub(super) fn draw(dice: &mut Dice) -> Self {
         let nodes = dice.pick(&[2, 3, 3, 3, 4, 4, 5]);
         let is_mild = dice.one_in(12);
+        let cascades = dice.one_in(4);
+        // One that cascades acknowledges nothing to the primary: more than one may be more than there are.
+        let most = if nodes > 3 && !cascades { nodes as u64 - 2 } else { 1 };
         Self {
             nodes,
             wants_quorum: !dice.one_in(4),
-            needed: if nodes > 3 { dice.between(1, nodes as u64 - 2) as usize } else { 1 },
+            needed: dice.between(1, most) as usize,
             is_first: dice.one_in(6),
-            cascades: dice.one_in(4),
+            cascades,
             is_manual: dice.one_in(12),
             grace: dice.pick(&[0, 0, 300, 1000]),
             pause: dice.pick(&[0, 0, 0, 3000]),
