@@ -103,6 +103,11 @@ impl Doing {
         self.inside.commits
     }
 
+    /// Outside of a transaction it begins none, inside it ends none.
+    pub fn is_plain(self) -> bool {
+        !self.inside.commits && !self.outside.ends_inside
+    }
+
     fn path(self, status: TxStatus) -> Path {
         if status == TxStatus::Idle { self.outside } else { self.inside }
     }

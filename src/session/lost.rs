@@ -41,7 +41,7 @@ impl Session {
         let goes_on = ex.leaving.is_none() && self.settled_pin == Pin::None && !unanswered.is_over;
         if let Some(mark) = mark
             && goes_on
-            && (fates.repeats || (was_refused && unanswered.is_one_plain_round()))
+            && (fates.repeats || was_refused)
             && !unanswered.has_prepared
             && self.may_repeat(node, ex.said_goodbye).await
         {

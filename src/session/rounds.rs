@@ -27,7 +27,7 @@ impl Session {
             self.dirty = true;
             return Err(Close::Error(PgError { severity: "FATAL".into(), ..error }));
         }
-        if self.replies.is_quiet() {
+        if self.is_quiet() {
             self.lost_names.clear();
         }
         if round.awaited.is_ours() || round.awaited == Awaited::OwnSync {

@@ -87,11 +87,6 @@ impl Unanswered {
         self.rounds.is_empty() && self.open.is_none()
     }
 
-    /// One round, which can have done nothing where nothing can be written.
-    pub fn is_one_plain_round(&self) -> bool {
-        self.open.is_none() && matches!(self.rounds[..], [(_, doing)] if !doing.may_commit_block())
-    }
-
     /// One round, which does nothing but commit.
     pub fn is_one_commit(&self) -> bool {
         self.open.is_none() && matches!(self.rounds[..], [(_, Doing::COMMIT)])

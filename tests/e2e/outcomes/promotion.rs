@@ -1,8 +1,27 @@
 //! The primary changes under a request.
 
 use super::refusal;
-use crate::harness::raw::{Role, console};
+use crate::harness::raw::{Role, push_execute, push_parse};
 use crate::harness::{Proxy, private_cluster};
+
+/// What a standby refuses within a transaction, or to who prepared a name along with it, is told as it is.
+#[tokio::test]
+async fn what_a_standby_refuses_in_earnest_is_passed_on() {
+    let role = Role::new("earnest");
+    let proxy = Proxy::start(crate::harness::shared(), &role.config());
+    let mut client = role.raw(proxy.port()).await;
+    assert_eq!(client.query("CREATE TABLE t (a int)").await.sqlstate(), "");
+    super::send_all(&mut client, |out| {
+        super::push_unnamed(out, "BEGIN READ ONLY");
+        push_parse(out, "delete", "DELETE FROM t");
+        push_execute(out, "delete", &[]);
+        super::push_sync(out);
+    })
+    .await;
+    assert_eq!(refusal(&client.answer().await), ("25006", "ERROR", 'E'));
+    assert_eq!(client.query("ROLLBACK").await.status, b'I');
+    assert_eq!(refusal(&client.query("BEGIN READ ONLY; DELETE FROM t").await), ("25006", "ERROR", 'E'));
+}
 
 #[tokio::test]
 async fn a_write_that_a_former_primary_refuses_goes_to_its_successor() {
@@ -40,5 +59,4 @@ async fn a_write_that_a_former_primary_refuses_goes_to_its_successor() {
     assert_eq!((extended.kinds.as_str(), extended.value()), ("12DCZ", successor));
     // In a transaction it was not alone.
     assert_eq!(refusal(&others[1].answer().await), ("25006", "ERROR", 'E'));
-    drop(console(proxy.port()).await);
 }
