@@ -212,14 +212,6 @@ impl Replies {
         self.awaited.is_empty() && self.rest == 0 && !self.skips && self.copy.is_over()
     }
 
-    /// What is being answered is all that was asked, and could be asked again if nothing of it was done: no transaction is
-    /// begun or ended in it, no name prepared.
-    pub fn is_one_plain_round(&self) -> bool {
-        let mut rounds = self.awaited.iter();
-        let is_plain = rounds.next().is_some_and(|waiting| waiting.doing.is_plain());
-        is_plain && rounds.next().is_none() && self.doing == Doing::NOTHING && !self.has_prepared
-    }
-
     /// As far as the client has asked, all is answered.
     pub fn is_answered(&self) -> bool {
         self.awaited.is_empty() && self.rest == 0

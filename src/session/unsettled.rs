@@ -1,5 +1,6 @@
 //! What a name means may depend on answers that are to come: a Parse or Close on its way may be skipped. Pure.
 
+use super::fate::Doing;
 use super::names::known;
 use super::replies::{Replies, Undo};
 use crate::server::prepared::StatementId;
@@ -43,5 +44,13 @@ impl Replies {
     fn has_earlier(&self, concerns: impl Fn(&Undo) -> bool) -> bool {
         let mut earlier = self.ops.iter().take_while(|(round, _)| *round < self.round);
         !self.awaited.is_empty() && earlier.any(|(_, op)| concerns(&op.undo))
+    }
+
+    /// What is being answered is all that was asked, and could be asked again if nothing of it was done: no transaction is
+    /// begun or ended in it, no name prepared.
+    pub fn is_one_plain_round(&self) -> bool {
+        let mut rounds = self.awaited.iter();
+        let is_plain = rounds.next().is_some_and(|waiting| waiting.doing.is_plain());
+        is_plain && rounds.next().is_none() && self.doing == Doing::NOTHING && !self.has_prepared
     }
 }
