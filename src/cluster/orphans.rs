@@ -48,6 +48,13 @@ impl Orphans {
         }
     }
 
+    /// This one streams from `lost`, where it is of no use; unless it is tended already.
+    pub(super) fn adopt_once(&mut self, id: NodeId, lost: NodeId) {
+        if self.list.iter().all(|orphan| orphan.id != id) {
+            self.list.push(Orphan { id, lost: Some(lost), tries: 0, next: None, clear: None });
+        }
+    }
+
     /// Standbys that are still cut off, by an attempt that came to nothing or a process that is no more.
     pub(super) fn find_severed(&mut self, primary: NodeId, facts: &Facts<'_>) {
         for node in &facts.topology.nodes {

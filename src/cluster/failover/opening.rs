@@ -7,7 +7,9 @@ use super::promoting::Promoting;
 use super::{Facts, Failover, Guarded, Happened, NOTICE, State};
 use crate::cluster::command::{Action, Command, Hook, Level, Outcome};
 use crate::cluster::node::NodeId;
+use crate::cluster::quorum::Quorum;
 use crate::cluster::status::Opened;
+use crate::cluster::witness::is_of;
 
 const REPEAT: Duration = Duration::from_millis(500);
 
@@ -80,7 +82,11 @@ impl Failover {
             opening.is_ordered = false;
             opening.next_try = facts.now + REPEAT;
             opening.waits_for = Some(why);
+            if wants_quorum {
+                self.bring_near(facts);
+            }
         }
+        let State::Opening(opening) = &mut self.state else { return };
         if !wants_quorum && facts.now >= opening.since + PATIENCE {
             let why = opening.waits_for.clone().unwrap_or_else(|| "no answer yet".to_owned());
             let text = format!(
@@ -104,6 +110,18 @@ impl Failover {
                 // Its answer is on the way, or the shell's own limit comes.
                 true => opening.next_try = facts.now + PATIENCE,
                 false => self.order_opening(facts, actions),
+            }
+        }
+    }
+
+    /// A standby that the winner names but that streams from another standby acknowledges nothing: it is pointed to the winner.
+    fn bring_near(&mut self, facts: &Facts<'_>) {
+        let State::Opening(opening) = &self.state else { return };
+        let winner = facts.member(opening.winner).observation.as_ref();
+        let Some(quorum) = winner.and_then(|told| Quorum::parse(told.sync_names.as_deref()?)) else { return };
+        for node in facts.topology.nodes.iter().filter(|node| is_of(&quorum, facts.member(node.id))) {
+            if let Some(upstream) = node.upstream.filter(|upstream| *upstream != opening.winner) {
+                self.orphans.adopt_once(node.id, upstream);
             }
         }
     }
