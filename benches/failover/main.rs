@@ -38,20 +38,26 @@ struct Wanted {
 
 fn main() {
     let wanted = Wanted::from_arguments();
-    let mut rows = Vec::new();
+    let mut blocks = Vec::new();
     if wanted.failovers > 0 {
-        rows.push(pgherd_rounds::failovers(wanted.failovers));
+        keep(&mut blocks, pgherd_rounds::failovers(wanted.failovers));
     }
     if wanted.switchovers > 0 {
-        rows.push(pgherd_rounds::switchovers(wanted.switchovers));
+        keep(&mut blocks, pgherd_rounds::switchovers(wanted.switchovers));
     }
     if wanted.pgpool > 0 {
         match pgpool::program() {
-            Some(program) => rows.push(pgpool::failovers(&program, wanted.pgpool)),
+            Some(program) => keep(&mut blocks, pgpool::failovers(&program, wanted.pgpool)),
             None => eprintln!("PgPool-II is not installed (scripts/setup.sh pgpool): left out"),
         }
     }
-    table::print(&rows);
+    table::print(&blocks);
+}
+
+/// Shown at once, too: who interrupts a long run keeps what it has measured so far.
+fn keep(blocks: &mut Vec<table::Block>, block: table::Block) {
+    table::print(std::slice::from_ref(&block));
+    blocks.push(block);
 }
 
 // === impl Wanted ===
