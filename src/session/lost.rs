@@ -4,6 +4,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::exchange::Exchange;
 use super::fate::Fate;
 use super::resolve::Resolved;
@@ -19,7 +21,7 @@ use crate::wire::error::{PgError, sqlstate};
 /// A request is asked again at most so often.
 const MAX_REPEATS: u8 = 5;
 
-/// A node that does not accept a connection within this is not alive.
+/// A node that does not answer a greeting within this is not alive.
 const KNOCK_TIMEOUT: Duration = Duration::from_millis(250);
 
 impl Session {
@@ -117,9 +119,10 @@ impl Session {
             0 => true,
             MAX_REPEATS.. => false,
             _ => {
+                let topology = self.shared.topology.latest();
+                let serves = topology.primary == Some(node) || topology.standbys.contains(&node);
                 let node = self.shared.pools.node(node);
-                let connect = Stream::connect((node.host.as_str(), node.port));
-                said_goodbye || !matches!(tokio::time::timeout(KNOCK_TIMEOUT, connect).await, Ok(Ok(_)))
+                said_goodbye || !serves || !answers((node.host.as_str(), node.port)).await
             }
         }
     }
@@ -145,6 +148,17 @@ impl Session {
         self.entry.set_pin(self.pin);
         unanswered
     }
+}
+
+/// Whether a PostgreSQL is there. One that is frozen, or about to be gone, may still accept connections.
+async fn answers(address: (&str, u16)) -> bool {
+    const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+    let asked = async {
+        let mut stream = Stream::connect(address).await.ok()?;
+        stream.write_all(&SSL_REQUEST).await.ok()?;
+        stream.read_u8().await.ok()
+    };
+    matches!(tokio::time::timeout(KNOCK_TIMEOUT, asked).await, Ok(Some(b'S' | b'N')))
 }
 
 fn words() -> Words {

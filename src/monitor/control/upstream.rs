@@ -40,7 +40,7 @@ struct Upstream {
 impl Control<'_> {
     pub(super) async fn sever(&mut self, timeline: u32) -> Result<Outcome, Stop> {
         match self.lock(Whose::Ours).await {
-            Err(Stop::With(Outcome::Refused(_))) => {
+            Err(Stop::With(Outcome::NotDone(_))) => {
                 // Who has to be refused does not take the lock from somebody else first.
                 self.upstream().await?;
                 self.expect_timeline(timeline).await?;
