@@ -97,10 +97,21 @@ impl Orphans {
     }
 
     /// Orders what is due; when there is more to do.
-    pub(super) fn tend(&mut self, primary: NodeId, facts: &Facts<'_>, actions: &mut Vec<Action>) -> Option<Instant> {
+    /// Whoever is `detached` is left alone, but for what was done to it before.
+    pub(super) fn tend(
+        &mut self,
+        primary: NodeId,
+        detached: &[NodeId],
+        facts: &Facts<'_>,
+        actions: &mut Vec<Action>,
+    ) -> Option<Instant> {
         self.list.retain(|orphan| !orphan.has_a_home(primary, facts, actions));
         for orphan in &mut self.list {
             let node = facts.topology.node(orphan.id);
+            let is_severed = node.observation.as_ref().is_some_and(|told| told.severed_from.is_some());
+            if detached.contains(&orphan.id) && !is_severed {
+                continue;
+            }
             let answers = node.health == Health::Up && facts.members[usize::from(orphan.id.0)].failure.is_none();
             if answers && orphan.clear.is_some_and(|clear| facts.now >= clear) {
                 orphan.clear = None;

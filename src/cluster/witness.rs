@@ -195,7 +195,8 @@ pub(super) fn verdict(members: &[Member], witnesses: &[Witness], question: &Ques
 
 /// It is cut off its quorum before anybody is promoted: it is enough that none hears it, and that enough can be cut off.
 fn of_quorum(members: &[Member], quorum: &Quorum, more: &str) -> Verdict {
-    let there = members.iter().filter(|member| member.failure.is_none() && is_of(quorum, member)).count();
+    let answers = |id: NodeId| members[usize::from(id.0)].failure.is_none();
+    let there = quorum.names.iter().filter(|name| all_bear(name, members, NodeId(u16::MAX), &answers)).count();
     let needed = quorum.to_revoke();
     if there < needed {
         return Verdict::Blind(format!(
@@ -204,6 +205,17 @@ fn of_quorum(members: &[Member], quorum: &Quorum, more: &str) -> Verdict {
         ));
     }
     Verdict::Dead
+}
+
+/// Whether somebody bears this name, and `holds` for all who do: PostgreSQL takes any of them for it.
+pub(super) fn all_bear(name: &str, members: &[Member], except: NodeId, holds: &dyn Fn(NodeId) -> bool) -> bool {
+    let bears = |member: &&Member| {
+        let told = member.observation.as_ref().filter(|told| told.in_recovery);
+        let own = told.and_then(|told| told.sync_name.as_deref());
+        member.node.id != except && own.is_some_and(|own| own.eq_ignore_ascii_case(name))
+    };
+    let mut bearers = members.iter().filter(bears).peekable();
+    bearers.peek().is_some() && bearers.all(|member| holds(member.node.id))
 }
 
 /// Whether the quorum names this standby.

@@ -95,6 +95,11 @@ impl Failover {
                     self.set_stage(Stage::CatchUp { bound, until: facts.now + CATCH_UP });
                     self.catch_up(bound, facts.now + CATCH_UP, facts, actions);
                 }
+                _ if facts.now >= since + CATCH_UP => {
+                    let text = format!("{name} does not tell where its WAL ends");
+                    actions.push(Action::log(Level::Error, format!("no switchover: {text}")));
+                    self.end_attempt(Err(text), facts, actions);
+                }
                 _ => self.ask(std::iter::once(lost.id), POLL, facts.now, actions),
             },
             Stage::CatchUp { bound, until } => self.catch_up(bound, until, facts, actions),
@@ -143,7 +148,7 @@ impl Draining {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.stage {
             Stage::Clients(until) | Stage::CatchUp { until, .. } => Some(until),
-            Stage::Position { .. } => None,
+            Stage::Position { since } => Some(since + CATCH_UP),
         }
     }
 

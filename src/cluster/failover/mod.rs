@@ -332,7 +332,7 @@ impl Failover {
         if self.acts_by_itself() && matches!(self.state, State::Steady) {
             self.orphans.find_homeless(primary, facts, actions);
         }
-        self.orphans.tend(primary, facts, actions)
+        self.orphans.tend(primary, &self.detached, facts, actions)
     }
 
     // --- what is written down ---

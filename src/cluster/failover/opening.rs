@@ -42,7 +42,8 @@ impl Failover {
             self.adopt_followers(elected.node, attempt.lost.id, facts);
         }
         self.next_ask = None;
-        self.remember(elected.node, now.timeline, None, facts, actions);
+        // Until it is open, so that another process opens it, too.
+        self.remember(elected.node, now.timeline, Some((attempt.lost.id, elected.node)), facts, actions);
         let lost_bytes = elected.behind;
         self.state = State::Opening(Opening {
             attempt,

@@ -44,6 +44,9 @@ impl Failover {
         if facts.topology.primary != Some(guarded.id) || !matches!(self.state, State::Steady) {
             return Err(format!("{name} does not answer: FAILOVER TO a standby is what is left"));
         }
+        if let Some(failure) = &facts.member(guarded.id).failure {
+            return Err(format!("{name} does not answer the monitor: {}", failure.text));
+        }
         if to == Some(guarded.id) {
             return Err(format!("{name} is the primary already"));
         }

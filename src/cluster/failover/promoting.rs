@@ -24,6 +24,10 @@ pub(super) struct Promoting {
     stage: Stage,
     ordered_at: Instant,
     cleared_at: Instant,
+    /// The operator's command is at it.
+    is_running: bool,
+    /// By an earlier process.
+    is_resumed: bool,
     /// The order went out, or may have.
     committed: bool,
     pub(super) is_confirmed: bool,
@@ -88,10 +92,19 @@ impl Failover {
         self.ask(std::iter::once(winner), POLL, facts.now, actions);
     }
 
+    fn promotion_ran(&mut self) {
+        if let State::Promoting(promoting) = &mut self.state {
+            promoting.is_running = false;
+        }
+    }
+
     /// By the operator's command, if there is one.
-    fn promotion(&self, attempt: &Attempt, winner: NodeId, facts: &Facts<'_>) -> Action {
+    fn promotion(&mut self, attempt: &Attempt, winner: NodeId, facts: &Facts<'_>) -> Action {
         if self.settings.hooks.promote.is_empty() {
             return Action::Perform { node: winner, command: Command::Promote { timeline: attempt.lost.timeline } };
+        }
+        if let State::Promoting(promoting) = &mut self.state {
+            promoting.is_running = true;
         }
         Action::Run { hook: Hook::Promote, variables: self.variables(attempt, Some(winner), facts) }
     }
@@ -105,6 +118,7 @@ impl Failover {
                 Err(why) => return self.not_promoted(None, &format!("failover.fence failed: {why}"), facts, actions),
             },
             Happened::Ran { hook: Hook::Promote, result } => {
+                self.promotion_ran();
                 let outcome = match result {
                     Ok(()) => Outcome::Done,
                     Err(why) => Outcome::Unknown(format!("failover.promote failed: {why}")),
@@ -154,7 +168,9 @@ impl Failover {
         let (node, now) = (promoting.elected.node, facts.now);
         // Also what was confirmed: a node forgets it when it is restarted before it is done.
         let pause = if promoting.is_confirmed { PATIENCE } else { REPEAT };
-        if promoting.committed && now >= promoting.ordered_at + pause {
+        // A record may be old: whoever streams from the lost primary may let it acknowledge again.
+        let is_streamed_from = promoting.is_resumed && streams_from(promoting.attempt.lost.id, facts);
+        if !is_streamed_from && !promoting.is_running && promoting.committed && now >= promoting.ordered_at + pause {
             promoting.ordered_at = now;
             let attempt = promoting.attempt.clone();
             actions.push(self.promotion(&attempt, node, facts));
@@ -167,11 +183,22 @@ impl Failover {
         if now >= promoting.said + NOTICE {
             promoting.said = now;
             let waited = now.saturating_duration_since(promoting.since).as_secs();
-            let text = format!(
-                "{} was told {waited} s ago to become the primary and is none yet; nobody else is promoted meanwhile. \
+            let text = if promoting.stage == Stage::Fencing {
+                format!("failover.fence has been running for {waited} s; {} is not promoted before", facts.name(node))
+            } else if is_streamed_from {
+                format!(
+                    "{} was to take the place of {}, which standbys stream from again: nobody is promoted, nobody is served. \
+                     FAILOVER TO a node FORCE, or stop the proxy, remove its state file and start it again",
+                    facts.name(node),
+                    facts.name(promoting.attempt.lost.id)
+                )
+            } else {
+                format!(
+                    "{} was told {waited} s ago to become the primary and is none yet; nobody else is promoted meanwhile. \
                  If it is lost for good: FAILOVER TO another one FORCE",
-                facts.name(node)
-            );
+                    facts.name(node)
+                )
+            };
             actions.push(Action::log(Level::Error, text));
         }
         let pace = if now < promoting.since + PATIENCE { POLL } else { RECHECK };
@@ -213,6 +240,8 @@ impl Promoting {
             stage: Stage::Ordered,
             ordered_at: now,
             cleared_at: now,
+            is_running: false,
+            is_resumed: false,
             committed: false,
             is_confirmed: false,
             said: now,
@@ -223,6 +252,13 @@ impl Promoting {
     pub(super) fn resume(lost: Guarded, winner: NodeId, now: Instant) -> Self {
         let elected = Elected { node: winner, position: Lsn::default(), behind: 0 };
         let ordered_at = now.checked_sub(REPEAT).unwrap_or(now);
-        Self { committed: true, ordered_at, ..Self::new(Attempt::automatic(lost, now), elected, now) }
+        Self { committed: true, is_resumed: true, ordered_at, ..Self::new(Attempt::automatic(lost, now), elected, now) }
     }
+}
+
+fn streams_from(lost: NodeId, facts: &Facts<'_>) -> bool {
+    facts.topology.nodes.iter().any(|node| {
+        let told = node.observation.as_ref();
+        node.upstream == Some(lost) && told.is_some_and(|told| told.in_recovery && told.has_receiver)
+    })
 }

@@ -10,7 +10,7 @@ use crate::cluster::election::{self, Elected};
 use crate::cluster::node::{Health, NodeId};
 use crate::cluster::quorum::Quorum;
 use crate::cluster::topology::Node;
-use crate::cluster::witness::is_of;
+use crate::cluster::witness::{all_bear, is_of};
 
 /// A standby that is not cut off by then is done without.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -107,6 +107,10 @@ impl Failover {
         {
             return self.abandon(&attempt, Phase::Blind(why), facts, actions);
         }
+        if attempt.is_switchover() && !revoking.was_heard_since(attempt.lost.id, facts) {
+            let why = format!("{} does not answer any more", facts.name(attempt.lost.id));
+            return self.abandon(&attempt, Phase::Held(why), facts, actions);
+        }
         match self.elect(revoking, facts) {
             Ok(elected) if attempt.is_switchover() && lacks_something(&elected, attempt.lost, facts) => {
                 self.catch_up_again(attempt, facts, actions);
@@ -125,10 +129,11 @@ impl Failover {
             return Ok(());
         }
         let quorum: &Quorum = self.quorum.as_ref().ok_or("the quorum is not known")?;
-        let severed = revoking.cuts.iter().filter(|cut| cut.is_severed(facts) && is_of(quorum, facts.member(cut.node)));
-        let below = revoking.cascading(facts).filter(|id| is_of(quorum, facts.member(*id)));
-        let below = below.filter(|id| revoking.is_covered(*id, facts));
-        let (count, needed) = (severed.count() + below.count(), quorum.to_revoke());
+        let below: Vec<NodeId> = revoking.cascading(facts).filter(|id| revoking.is_covered(*id, facts)).collect();
+        let is_off =
+            |id: NodeId| below.contains(&id) || revoking.cuts.iter().any(|cut| cut.node == id && cut.is_severed(facts));
+        let is_name_off = |name: &&String| all_bear(name, facts.members, revoking.attempt.lost.id, &is_off);
+        let (count, needed) = (quorum.names.iter().filter(is_name_off).count(), quorum.to_revoke());
         if count >= needed {
             return Ok(());
         }
@@ -193,9 +198,18 @@ impl Failover {
         }
         let told = facts.member(id).observation.as_ref();
         match told.and_then(|told| told.sync_names.as_deref()).map(Quorum::parse) {
+            Some(Some(names)) if !self.has_a_second(&names, id, facts) => {
+                Err(format!("would wait for ever for its standbys: {names}, and no other node is one"))
+            }
             Some(None) => Err("would acknowledge writes alone: its synchronous_standby_names names nobody".to_owned()),
             Some(Some(_)) | None => Ok(()),
         }
+    }
+
+    /// Whether a node besides the lost one could acknowledge the writes of `id`.
+    fn has_a_second(&self, names: &Quorum, id: NodeId, facts: &Facts<'_>) -> bool {
+        let lost = self.guarded.map(|guarded| guarded.id);
+        facts.members.iter().any(|member| member.node.id != id && Some(member.node.id) != lost && is_of(names, member))
     }
 
     /// Nobody was told anything that can't be taken back.

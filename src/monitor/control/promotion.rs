@@ -70,7 +70,14 @@ impl Control<'_> {
             self.expect_timeline(timeline).await?;
             self.clear().await?;
         }
-        let rows = self.session.query(PROMOTE, ANSWER).await?;
+        let rows = match self.session.query(PROMOTE, ANSWER).await {
+            Ok(rows) => rows,
+            // Not allowed, or no such function. Any other error may have come after the signal was given.
+            Err(ConnectError::Postgres(error)) if matches!(error.sqlstate.as_ref(), "42501" | "42883") => {
+                return Err(not_done(error.to_string()));
+            }
+            Err(error) => return Err(Stop::Lost(Outcome::Unknown(error.to_string()))),
+        };
         Ok(match columns(&rows).as_slice() {
             [Some("t"), Some("t"), _] => Outcome::Refused("it streams again".to_owned()),
             [Some("t"), Some("f"), Some("t")] | [Some("f"), ..] => Outcome::Done,

@@ -64,7 +64,8 @@ impl Control<'_> {
                 return Ok(Outcome::Done);
             }
             if begun.elapsed() > SETTLED {
-                return Err(not_done("its WAL receiver does not end: is its replay paused, delayed or blocked?"));
+                let why = "its WAL receiver does not end: is its replay paused, delayed or blocked?";
+                return Err(Stop::With(Outcome::Unknown(why.to_owned())));
             }
             if !is_gone && Instant::now() > help {
                 // The receiver is ended by the process that replays, between two records.
