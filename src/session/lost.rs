@@ -21,6 +21,9 @@ use crate::wire::error::{PgError, sqlstate};
 /// A request is asked again at most so often.
 const MAX_REPEATS: u8 = 5;
 
+/// Before it is asked for the third time, and twice, three times … as long after that.
+const REPEAT_PAUSE: Duration = Duration::from_millis(30);
+
 /// A node that does not answer a greeting within this is not alive.
 const KNOCK_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -119,6 +122,8 @@ impl Session {
             0 => true,
             MAX_REPEATS.. => false,
             _ => {
+                // A node that has just died leaves many dead servers in its pool: not one after the other in a millisecond.
+                tokio::time::sleep(REPEAT_PAUSE * u32::from(self.repeats)).await;
                 let topology = self.shared.topology.latest();
                 let serves = topology.primary == Some(node) || topology.standbys.contains(&node);
                 let node = self.shared.pools.node(node);
