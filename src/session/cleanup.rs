@@ -4,14 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::{Session, greet};
 use crate::client::registry::{Pin, Running};
+use crate::net::Stream;
 use crate::pool::Checkout;
 use crate::route::TxStatus;
 use crate::server::cancel::cancel;
 
 /// Cleaning is one short statement; a server that does not manage it in time is closed.
 const CLEAN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// From the first cancel request to the second, then twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 impl Session {
     /// The server is free: the next client gets it.
@@ -95,10 +101,37 @@ async fn run(mut checkout: Checkout, sql: &'static str) -> Option<Checkout> {
     }
 }
 
-/// Nobody waits for what it is running any more: PostgreSQL is told to stop, and the connection is closed.
-async fn stop(checkout: Checkout) {
+/// Nobody waits for what it is running any more: PostgreSQL is told to stop, until it has closed the connection.
+///
+/// Once is not enough: a request that comes before the statement does hits nothing.
+async fn stop(mut checkout: Checkout) {
     let node = Arc::clone(&checkout.pool().node);
     let key = Arc::clone(&checkout.key);
-    let _ = cancel(&node.host, node.port, &key, CLEAN_TIMEOUT).await;
+    let stopped = async {
+        // Behind what was sent last there is nothing more: PostgreSQL ends when it gets there.
+        checkout.stream.shutdown().await?;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let _ = cancel(&node.host, node.port, &key, CLEAN_TIMEOUT).await;
+            match tokio::time::timeout(pause, drain(&mut checkout.stream)).await {
+                Ok(drained) => return drained,
+                Err(_) => pause *= 2,
+            }
+        }
+    };
+    let stopped: Result<std::io::Result<()>, _> = tokio::time::timeout(CLEAN_TIMEOUT, stopped).await;
+    if stopped.is_err() {
+        tracing::warn!(
+            process_id = key.process_id,
+            "a server does not stop for a cancel request; its connection is closed"
+        );
+    }
     checkout.discard();
+}
+
+/// Reads to the end.
+async fn drain(stream: &mut Stream) -> std::io::Result<()> {
+    let mut unread = vec![0; 8192];
+    while stream.read(&mut unread).await? > 0 {}
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! A cancel request reaches what its client is running, in the queue as well, and never anything else.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -179,4 +180,25 @@ async fn a_storm_of_cancel_requests_hits_nobody_else() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), left).await.expect("a client that has left is still there");
+}
+
+/// PostgreSQL forgets a cancel request that overtakes its statement.
+#[tokio::test]
+async fn what_a_client_leaves_behind_is_canceled_however_early_it_leaves() {
+    let role = Role::new("leaver");
+    let proxy = Proxy::start(shared(), &role.config());
+    let witnesses = Witness::all().await;
+    let mut client = role.raw(proxy.port()).await;
+    client.query("BEGIN; SELECT pg_current_xact_id()").await;
+    let process = client.value("SELECT pg_backend_pid()").await;
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &process]).status().unwrap().success());
+    signal("-STOP");
+    client.send_query("SELECT pg_sleep(600)").await;
+    drop(client);
+    // The request comes while the server has not read the statement yet.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    signal("-CONT");
+    for witness in &witnesses {
+        witness.until_idle(&role).await;
+    }
 }
