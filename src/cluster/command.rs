@@ -168,6 +168,11 @@ impl Failure {
         Self { kind, text: text.into() }
     }
 
+    /// No reason to think that the node is dead: it lives and says so, or what it says makes no sense.
+    pub(super) fn is_no_death(&self) -> bool {
+        self.proves_life() || self.kind == FailureKind::Broken
+    }
+
     /// The node lives and says so: nothing to hold against it.
     pub(super) fn proves_life(&self) -> bool {
         matches!(self.kind, FailureKind::Full | FailureKind::Denied | FailureKind::Slow)

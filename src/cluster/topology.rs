@@ -74,6 +74,11 @@ impl Topology {
 // === impl Node ===
 
 impl Node {
+    /// It is a standby that has a WAL receiver, as it told last.
+    pub(super) fn streams(&self) -> bool {
+        self.observation.as_ref().is_some_and(|told| told.in_recovery && told.has_receiver)
+    }
+
     /// A node nobody has asked yet.
     pub fn unknown(id: NodeId, node: &config::Node) -> Self {
         Self {

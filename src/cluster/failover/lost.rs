@@ -49,10 +49,7 @@ impl Failover {
     pub(super) fn suspect(&mut self, happened: &Happened, facts: &Facts<'_>, actions: &mut Vec<Action>) {
         let Some(guarded) = self.guarded else { return };
         let Some(failure) = facts.member(guarded.id).failure.as_ref() else { return };
-        if !matches!(happened, Happened::Failed(node) if *node == guarded.id)
-            || failure.proves_life()
-            || failure.kind == FailureKind::Broken
-        {
+        if !matches!(happened, Happened::Failed(node) if *node == guarded.id) || failure.is_no_death() {
             return;
         }
         let text =
@@ -74,9 +71,7 @@ impl Failover {
     pub(super) fn sign_of_life(&self, guarded: Guarded, facts: &Facts<'_>) -> Option<String> {
         match &facts.member(guarded.id).failure {
             None => Some("answers again".to_owned()),
-            Some(failure) if failure.proves_life() || failure.kind == FailureKind::Broken => {
-                Some(format!("lives, if it only says: {}", failure.text))
-            }
+            Some(failure) if failure.is_no_death() => Some(format!("lives, if it only says: {}", failure.text)),
             Some(_) => None,
         }
     }
@@ -165,8 +160,8 @@ impl Failover {
             primary_at: guarded.heard_at,
             wanted: self.settings.witnesses,
             quorum: self.quorum.as_ref(),
-            // A killed primary's standbys notice by themselves, in milliseconds.
             will_check: self.acts_by_itself(),
+            // A killed primary's standbys notice by themselves, in milliseconds.
             may_check: self.acts_by_itself() && (is_silent || facts.now >= since + FRESH),
             now: facts.now,
         };
@@ -223,7 +218,7 @@ impl Failover {
         }
     }
 
-    pub(super) fn hold(&mut self, why: String, facts: &Facts<'_>, actions: &mut Vec<Action>) {
+    fn hold(&mut self, why: String, facts: &Facts<'_>, actions: &mut Vec<Action>) {
         let State::Lost(Lost { phase, said, .. }) = &mut self.state else { return };
         // `judge` has been here a moment ago with the same: then it is not said again before its time.
         if facts.now >= *said + NOTICE || !matches!(phase, Phase::Held(before) if *before == why) {

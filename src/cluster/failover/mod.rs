@@ -415,7 +415,7 @@ impl Failover {
     }
 
     fn note_since(&mut self, facts: &Facts<'_>) {
-        let state = self.state_word(facts.topology, Some(facts));
+        let state = self.state_word(facts);
         if self.since.is_none_or(|(before, _)| before != state) {
             self.since = Some((state, facts.now));
         }

@@ -257,8 +257,5 @@ impl Promoting {
 }
 
 fn streams_from(lost: NodeId, facts: &Facts<'_>) -> bool {
-    facts.topology.nodes.iter().any(|node| {
-        let told = node.observation.as_ref();
-        node.upstream == Some(lost) && told.is_some_and(|told| told.in_recovery && told.has_receiver)
-    })
+    facts.topology.nodes.iter().any(|node| node.upstream == Some(lost) && node.streams())
 }

@@ -58,10 +58,9 @@ impl Failover {
             actions.push(Action::Perform { node: cut.node, command });
         }
         self.next_ask = None;
+        let is_nobody = revoking.cuts.is_empty();
         self.state = State::Revoking(revoking);
-        if let State::Revoking(revoking) = &self.state
-            && revoking.cuts.is_empty()
-        {
+        if is_nobody {
             self.conclude(facts, actions);
         }
     }
@@ -247,8 +246,7 @@ impl Revoking {
     fn cascading(&self, facts: &Facts<'_>) -> impl Iterator<Item = NodeId> {
         let is_cut = |id: NodeId| self.cuts.iter().any(|cut| cut.node == id && cut.is_severed(facts));
         let below = facts.topology.nodes.iter().filter(move |node| {
-            let streams = node.observation.as_ref().is_some_and(|told| told.in_recovery && told.has_receiver);
-            streams && facts.member(node.id).failure.is_none() && node.upstream.is_some_and(is_cut)
+            node.streams() && facts.member(node.id).failure.is_none() && node.upstream.is_some_and(is_cut)
         });
         below.map(|node| node.id)
     }

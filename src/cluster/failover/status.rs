@@ -56,7 +56,7 @@ impl Failover {
 
     /// Fills in `topology.status`, and says at the lost primary what is known of it.
     pub(in crate::cluster) fn describe(&self, facts: &Facts<'_>) -> Status {
-        let state = self.state_word(facts.topology, Some(facts));
+        let state = self.state_word(facts);
         let (waits_for, advice) = self.waits_for(facts);
         Status {
             state,
@@ -88,9 +88,9 @@ impl Failover {
         }
     }
 
-    pub(super) fn state_word(&self, topology: &Topology, facts: Option<&Facts<'_>>) -> status::State {
+    pub(super) fn state_word(&self, facts: &Facts<'_>) -> status::State {
         match &self.state {
-            State::Steady => self.steady_word(topology, facts),
+            State::Steady => steady_word(facts),
             State::Lost(Lost { phase, .. }) => match phase {
                 Phase::Suspect => status::State::Suspect,
                 Phase::Refusing { is_stopping: true } => status::State::ShuttingDown,
@@ -104,18 +104,6 @@ impl Failover {
             State::Revoking(_) => status::State::Revoking,
             State::Promoting(_) => status::State::Promoting,
             State::Opening(_) => status::State::Opening,
-        }
-    }
-
-    fn steady_word(&self, topology: &Topology, facts: Option<&Facts<'_>>) -> status::State {
-        let kind = |id: NodeId| {
-            let member = facts.map(|facts| facts.member(id));
-            member.and_then(|member| member.failure.as_ref()).map(|failure| failure.kind)
-        };
-        match topology.primary {
-            Some(id) if kind(id) == Some(FailureKind::Full) => status::State::Full,
-            Some(_) => status::State::Up,
-            None => status::State::Unknown,
         }
     }
 
@@ -182,6 +170,15 @@ impl Failover {
             }
             Phase::Overtaken(_) => Some("wait for the new primary, or find out who promoted it".to_owned()),
         }
+    }
+}
+
+fn steady_word(facts: &Facts<'_>) -> status::State {
+    let kind = |id: NodeId| facts.member(id).failure.as_ref().map(|failure| failure.kind);
+    match facts.topology.primary {
+        Some(id) if kind(id) == Some(FailureKind::Full) => status::State::Full,
+        Some(_) => status::State::Up,
+        None => status::State::Unknown,
     }
 }
 
