@@ -41,7 +41,7 @@ fn hits(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hit");
     for (name, text) in statements() {
         let mut cache = Cache::new(ENTRIES, MAX_BYTES, 1);
-        group.bench_function(name, |bencher| bencher.iter(|| cache.classify(black_box(text.as_bytes()))));
+        group.bench_function(name, |bencher| bencher.iter(|| cache.classify(black_box(text.as_bytes()), &BuiltIn)));
     }
 }
 
@@ -59,7 +59,7 @@ fn skeletons(criterion: &mut Criterion) {
                 for (place, digit) in text[digits.clone()].iter_mut().enumerate() {
                     *digit = b'a' + (number >> (4 * place) & 15) as u8;
                 }
-                cache.classify(black_box(&text))
+                cache.classify(black_box(&text), &BuiltIn)
             });
         });
     }

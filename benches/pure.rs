@@ -9,6 +9,7 @@ use pgherd::config::Config;
 use pgherd::route::{Turn, route};
 use pgherd::server::prepared::{Prepared, StatementId};
 use pgherd::sql::Cache;
+use pgherd::sql::catalog::BuiltIn;
 use pgherd::wire::frame;
 
 const PGBENCH_SELECT: &[u8] = b"SELECT abalance FROM pgbench_accounts WHERE aid = 12345;";
@@ -41,7 +42,7 @@ fn classify(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sql");
     group.bench_function("the same text again", |bencher| {
         let mut cache = Cache::new(4096, 32 * 1024, 1);
-        bencher.iter(|| cache.classify(black_box(PGBENCH_SELECT)));
+        bencher.iter(|| cache.classify(black_box(PGBENCH_SELECT), &BuiltIn));
     });
     group.bench_function("another literal each time", |bencher| {
         let mut cache = Cache::new(4096, 32 * 1024, 1);
@@ -51,7 +52,7 @@ fn classify(criterion: &mut Criterion) {
         bencher.iter(|| {
             number = number.wrapping_add(1);
             text[digit - 4..=digit].copy_from_slice(format!("{:05}", number % 100_000).as_bytes());
-            cache.classify(black_box(&text))
+            cache.classify(black_box(&text), &BuiltIn)
         });
     });
     group.bench_function("a text never seen", |bencher| {
@@ -60,7 +61,7 @@ fn classify(criterion: &mut Criterion) {
         bencher.iter(|| {
             number += 1;
             let text = format!("SELECT abalance AS a{number} FROM pgbench_accounts WHERE aid = 1");
-            cache.classify(black_box(text.as_bytes()))
+            cache.classify(black_box(text.as_bytes()), &BuiltIn)
         });
     });
     group.finish();
@@ -68,7 +69,7 @@ fn classify(criterion: &mut Criterion) {
 
 fn route_a_read(criterion: &mut Criterion) {
     let topology = topology();
-    let class = Cache::new(4096, 32 * 1024, 1).classify(PGBENCH_SELECT);
+    let class = Cache::new(4096, 32 * 1024, 1).classify(PGBENCH_SELECT, &BuiltIn);
     let mut tick = 0;
     criterion.bench_function("route/a read among two standbys", |bencher| {
         bencher.iter(|| {

@@ -17,6 +17,7 @@ pub mod route;
 pub mod sql;
 
 // floor 2: connections
+pub mod catalogs;
 pub mod client;
 pub mod net;
 pub mod orders;

@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::Notify;
 
+use crate::catalogs::Catalogs;
 use crate::client::auth::Authenticator;
 use crate::client::logins::Logins;
 use crate::client::registry::{Clients, Held};
@@ -23,6 +24,7 @@ pub struct Shared {
     /// Written by the monitor only.
     pub topology: Feed<Topology>,
     pub pools: Pools,
+    pub catalogs: Catalogs,
     /// For the monitor.
     pub orders: Arc<Orders>,
     /// What the monitor said last; it alone writes.
@@ -54,6 +56,7 @@ impl Shared {
             seed: u64::from_ne_bytes(seed),
             topology: Feed::new(Topology::unknown(&config.nodes)),
             pools: Pools::new(&config),
+            catalogs: Catalogs::new(false),
             orders: Arc::default(),
             journal: Mutex::default(),
             writes: Arc::default(),

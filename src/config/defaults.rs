@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     Admin, Auth, AuthMethod, Config, Consistency, Durability, Failover, FailoverMode, Hooks, Http, Limits, Listen, Log,
-    LogFormat, Monitor, Outcome, Pool, PoolMode, Routing, Secret, WeakerCommit, units,
+    LogFormat, Monitor, Outcome, Pool, PoolMode, Routing, Secret, Transactions, WeakerCommit, units,
 };
 use crate::setup_sql::LOOKUP_QUERY;
 
@@ -13,6 +13,7 @@ pub(super) const NODE_PORT: u16 = 5432;
 
 /// PostgreSQL's max_connections is 100: the rest is for superusers, the monitor and replication.
 pub(super) const NODE_MAX_SERVERS: usize = 90;
+pub(super) const NODE_WEIGHT: u32 = 100;
 
 /// All of them, and no node.
 pub(super) fn config() -> Config {
@@ -67,7 +68,17 @@ impl Default for Routing {
     fn default() -> Self {
         Self {
             split: true,
+            transactions: Transactions::Strict,
             consistency: Consistency::Session,
+            max_lag: Duration::from_secs(10),
+            max_lag_bytes: 64 * 1024 * units::KIB,
+            slow_start: Duration::from_secs(10),
+            primary_weight: 0,
+            zone: String::new(),
+            catalog: true,
+            catalog_refresh: Duration::from_secs(10),
+            retry_deadline: Duration::from_secs(5),
+            notice: false,
             max_classified_bytes: 32 * units::KIB,
             cache_entries: 4096,
         }

@@ -37,7 +37,7 @@ pub(super) fn sections(config: &Config) -> Vec<(&'static str, Entries)> {
 pub(super) fn is_plain_key(key: &str) -> bool {
     let key = key.trim_matches(['"', '\'']);
     let key = key.rsplit('.').next().unwrap_or(key).trim();
-    ["name", "host", "port", "max_servers", "password_file"].contains(&key)
+    ["name", "host", "port", "max_servers", "weight", "zone", "password_file"].contains(&key)
         || sections(&defaults::config())
             .iter()
             .flat_map(|(_, keys)| keys)
@@ -57,6 +57,8 @@ pub(super) fn node(node: &super::Node) -> Entries {
         ("host", node.host.as_str().into()),
         ("port", Shown::Number(node.port.into())),
         ("max_servers", number(node.max_servers)),
+        ("weight", Shown::Number(node.weight.into())),
+        ("zone", node.zone.as_str().into()),
     ]
 }
 
@@ -89,7 +91,17 @@ fn pool(pool: &super::Pool) -> Entries {
 fn routing(routing: &super::Routing) -> Entries {
     vec![
         ("split", Shown::Flag(routing.split)),
+        ("transactions", routing.transactions.as_str().into()),
         ("consistency", routing.consistency.as_str().into()),
+        ("max_lag", time(routing.max_lag)),
+        ("max_lag_bytes", size(routing.max_lag_bytes)),
+        ("slow_start", time(routing.slow_start)),
+        ("primary_weight", Shown::Number(routing.primary_weight.into())),
+        ("zone", routing.zone.as_str().into()),
+        ("catalog", Shown::Flag(routing.catalog)),
+        ("catalog_refresh", time(routing.catalog_refresh)),
+        ("retry_deadline", time(routing.retry_deadline)),
+        ("notice", Shown::Flag(routing.notice)),
         ("max_classified_bytes", size(routing.max_classified_bytes)),
         ("cache_entries", number(routing.cache_entries)),
     ]

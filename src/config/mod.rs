@@ -61,6 +61,10 @@ pub struct Node {
     pub port: u16,
     /// Servers to this node over all pools.
     pub max_servers: usize,
+    /// Its share of the reads beside the other standbys'; 0 = none.
+    pub weight: u32,
+    /// Where it stands, to be compared with `routing.zone`. Empty: nowhere in particular.
+    pub zone: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +97,27 @@ pub struct Pool {
 pub struct Routing {
     /// Read-only statements go to standbys.
     pub split: bool,
+    pub transactions: Transactions,
     pub consistency: Consistency,
+    /// A standby that is further behind gets no reads. Zero: no limit.
+    pub max_lag: Duration,
+    /// The same in bytes of WAL.
+    pub max_lag_bytes: usize,
+    /// How long the share of a standby that has come back grows to its weight.
+    pub slow_start: Duration,
+    /// The share of reads that the primary takes beside the standbys, as a node's weight.
+    pub primary_weight: u32,
+    /// Standbys of this zone come first. Empty: all are alike.
+    pub zone: String,
+    /// Ask each database what its functions, operators, types and relations are. `false`: only what every PostgreSQL has is
+    /// known, and a relation counts as a table.
+    pub catalog: bool,
+    /// From one look whether a catalog has changed to the next.
+    pub catalog_refresh: Duration,
+    /// How long a read may be asked again, of other nodes, before its client hears the error.
+    pub retry_deadline: Duration,
+    /// A NOTICE with each statement: where it ran, and why.
+    pub notice: bool,
     /// A longer statement is not parsed: it goes to the primary.
     pub max_classified_bytes: usize,
     /// Statement texts each worker remembers the class of.
@@ -101,12 +125,26 @@ pub struct Routing {
 }
 
 /// What a read on a standby must show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Consistency {
     /// All that its own session has written.
+    #[default]
     Session,
+    /// All that any session has written through this proxy.
+    Global,
     /// Whatever the standby has replayed.
     Eventual,
+    /// Everything: reads stay on the primary.
+    Primary,
+}
+
+/// Where a transaction may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transactions {
+    /// On a standby only if it says that it is read-only.
+    Strict,
+    /// On a standby too if its first statement reads; it fails there when it writes.
+    ReadFirst,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -304,13 +342,27 @@ impl fmt::Display for Secret {
 
 // === impl Consistency, PoolMode ===
 
+impl Transactions {
+    pub(crate) const ALL: [Self; 2] = [Transactions::Strict, Transactions::ReadFirst];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Transactions::Strict => "strict",
+            Transactions::ReadFirst => "read_first",
+        }
+    }
+}
+
 impl Consistency {
-    pub(crate) const ALL: [Self; 2] = [Consistency::Session, Consistency::Eventual];
+    pub(crate) const ALL: [Self; 4] =
+        [Consistency::Session, Consistency::Global, Consistency::Eventual, Consistency::Primary];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Consistency::Session => "session",
+            Consistency::Global => "global",
             Consistency::Eventual => "eventual",
+            Consistency::Primary => "primary",
         }
     }
 }

@@ -51,6 +51,8 @@ pub(super) struct Node {
     pub(super) host: Option<Value>,
     pub(super) port: Option<Value>,
     pub(super) max_servers: Option<Value>,
+    pub(super) weight: Option<Value>,
+    pub(super) zone: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -71,7 +73,17 @@ pub(super) struct Pool {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Routing {
     pub(super) split: Option<Value>,
+    pub(super) transactions: Option<Value>,
     pub(super) consistency: Option<Value>,
+    pub(super) max_lag: Option<Value>,
+    pub(super) max_lag_bytes: Option<Value>,
+    pub(super) slow_start: Option<Value>,
+    pub(super) primary_weight: Option<Value>,
+    pub(super) zone: Option<Value>,
+    pub(super) catalog: Option<Value>,
+    pub(super) catalog_refresh: Option<Value>,
+    pub(super) retry_deadline: Option<Value>,
+    pub(super) notice: Option<Value>,
     pub(super) max_classified_bytes: Option<Value>,
     pub(super) cache_entries: Option<Value>,
 }

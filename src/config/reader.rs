@@ -191,6 +191,14 @@ impl Reader<'_> {
         }
     }
 
+    /// A text of one line, or none.
+    pub(super) fn label(&self, path: &str, raw: Option<Value>) -> Result<String, ConfigError> {
+        match raw {
+            Some(Value::Text(text)) if text.is_empty() => Ok(text),
+            raw => self.text(path, raw, ""),
+        }
+    }
+
     pub(super) fn names(
         &self,
         path: &str,

@@ -8,7 +8,7 @@ use super::reader::{Reader, is_name};
 use super::users;
 use super::{
     Admin, Auth, AuthMethod, Config, Consistency, Durability, Failover, FailoverMode, Hooks, Http, Limits, Listen, Log,
-    LogFormat, Monitor, Node, Outcome, Pool, PoolMode, Routing, WeakerCommit, defaults,
+    LogFormat, Monitor, Node, Outcome, Pool, PoolMode, Routing, Transactions, WeakerCommit, defaults,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -117,6 +117,8 @@ fn node(index: usize, raw: raw::Node, r: &Reader<'_>) -> Result<Node, ConfigErro
         host,
         port: r.number(&path("port"), raw.port, defaults::NODE_PORT, 1..=65535)?,
         max_servers: r.number(&path("max_servers"), raw.max_servers, defaults::NODE_MAX_SERVERS, 1..=100_000)?,
+        weight: r.number(&path("weight"), raw.weight, defaults::NODE_WEIGHT, 0..=10_000)?,
+        zone: r.label(&path("zone"), raw.zone)?,
     })
 }
 
@@ -161,6 +163,13 @@ fn routing(raw: raw::Routing, r: &Reader<'_>) -> Result<Routing, ConfigError> {
     let d = Routing::default();
     Ok(Routing {
         split: r.flag("routing.split", raw.split, d.split)?,
+        transactions: r.choice(
+            "routing.transactions",
+            raw.transactions,
+            d.transactions,
+            &Transactions::ALL,
+            Transactions::as_str,
+        )?,
         consistency: r.choice(
             "routing.consistency",
             raw.consistency,
@@ -168,6 +177,15 @@ fn routing(raw: raw::Routing, r: &Reader<'_>) -> Result<Routing, ConfigError> {
             &Consistency::ALL,
             Consistency::as_str,
         )?,
+        max_lag: r.time("routing.max_lag", raw.max_lag, d.max_lag, MS, Some("no limit"))?,
+        max_lag_bytes: r.size("routing.max_lag_bytes", raw.max_lag_bytes, d.max_lag_bytes, 0..=1 << 50)?,
+        slow_start: r.time("routing.slow_start", raw.slow_start, d.slow_start, MS, Some("all of it at once"))?,
+        primary_weight: r.number("routing.primary_weight", raw.primary_weight, d.primary_weight, 0..=10_000)?,
+        zone: r.label("routing.zone", raw.zone)?,
+        catalog: r.flag("routing.catalog", raw.catalog, d.catalog)?,
+        catalog_refresh: r.time("routing.catalog_refresh", raw.catalog_refresh, d.catalog_refresh, 100 * MS, None)?,
+        retry_deadline: r.time("routing.retry_deadline", raw.retry_deadline, d.retry_deadline, MS, Some("never"))?,
+        notice: r.flag("routing.notice", raw.notice, d.notice)?,
         // Not more: the parser's trees are as deep as a text is long, and overflow the stack from some 70 kB on.
         max_classified_bytes: r.size(
             "routing.max_classified_bytes",

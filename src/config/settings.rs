@@ -38,6 +38,7 @@ impl Config {
                 let default = match key {
                     "port" => defaults::NODE_PORT.to_string(),
                     "max_servers" => defaults::NODE_MAX_SERVERS.to_string(),
+                    "weight" => defaults::NODE_WEIGHT.to_string(),
                     _ => String::new(),
                 };
                 let changeable = list == "user";

@@ -1,11 +1,23 @@
 //! Where a statement goes: (class, turn, topology) → target. Pure.
 
+mod token;
 pub mod turn;
+mod why;
 
-pub use turn::{Avoid, Turn, TxStatus};
+pub use token::Token;
+pub use turn::{Avoid, Preference, Turn, TxStatus};
+pub use why::Why;
 
 use crate::cluster::{NodeId, Topology};
+use crate::config::Consistency;
 use crate::sql::{Class, Kind};
+
+/// A decision and its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routed {
+    pub target: Target,
+    pub why: Why,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -31,23 +43,50 @@ pub fn route(
     split: bool,
     load: impl Fn(NodeId) -> usize,
     tick: usize,
-) -> Target {
+) -> Routed {
     if turn.holds_server() {
-        return Target::Stay;
+        return Routed { target: Target::Stay, why: Why::Held };
     }
-    let shows_own_writes = |id: NodeId| {
+    let shows_writes = |id: NodeId| {
         let caught_up_at = topology.node(id).caught_up_at;
         turn.last_write.is_none_or(|wrote| caught_up_at.is_some_and(|caught_up| caught_up > wrote))
     };
-    let fits = |id: NodeId| !turn.avoid.has(id) && shows_own_writes(id);
+    let fits = |id: NodeId| !turn.avoid.has(id) && shows_writes(id) && reaches(topology, id, turn.min_lsn);
     let standby = || least_loaded(&topology.standbys, fits, &load, tick).map(Target::Standby);
     let primary = topology.primary.map(Target::Primary);
-    let target = match need(class, turn, split) {
-        Need::Standby => standby().or(primary),
-        Need::Anyone => primary.or_else(standby),
-        Need::Primary => primary,
+    let (need, why) = need(class, turn, split);
+    let (target, why) = match need {
+        Need::Standby => match standby() {
+            Some(target) => (Some(target), why),
+            None => (primary, why_no_standby(turn, topology)),
+        },
+        Need::Anyone => (primary.or_else(standby), why),
+        Need::Primary => (primary, why),
     };
-    target.unwrap_or_else(|| Target::Hold { reason: topology.no_primary_because.clone().unwrap_or_default() })
+    match target {
+        Some(target) => Routed { target, why },
+        None => {
+            let reason = topology.no_primary_because.clone().unwrap_or_default();
+            Routed { target: Target::Hold { reason }, why: Why::NoPrimary }
+        }
+    }
+}
+
+/// Whether the node is known to have replayed as much.
+fn reaches(topology: &Topology, id: NodeId, token: Option<Token>) -> bool {
+    let Some(token) = token else { return true };
+    topology.node(id).observation.as_ref().is_some_and(|told| {
+        token.timeline.is_none_or(|timeline| told.timeline >= timeline) && told.replayed >= Some(token.lsn)
+    })
+}
+
+fn why_no_standby(turn: &Turn, topology: &Topology) -> Why {
+    match () {
+        () if topology.standbys.is_empty() => Why::NoStandby,
+        () if !topology.standbys.iter().any(|id| reaches(topology, *id, turn.min_lsn)) => Why::BelowMinLsn,
+        () if turn.last_write.is_some() => Why::NotCaughtUp,
+        () => Why::NoStandby,
+    }
 }
 
 /// What a statement asks for when its session holds no server.
@@ -60,15 +99,21 @@ enum Need {
     Anyone,
 }
 
-fn need(class: Option<&Class>, turn: &Turn, split: bool) -> Need {
-    let Some(class) = class else { return Need::Primary };
-    let reads_elsewhere = split && !turn.reads_on_primary;
-    match class.kind {
+fn need(class: Option<&Class>, turn: &Turn, split: bool) -> (Need, Why) {
+    let Some(class) = class else { return (Need::Primary, Why::NotClassified) };
+    let reads = match class.kind {
         // outside a transaction these only earn a warning; an application resetting its connection must not wait
-        Kind::Empty | Kind::Commit | Kind::Rollback => Need::Anyone,
-        Kind::Begin(begin) if reads_elsewhere && begin.fits_standby() => Need::Standby,
-        _ if reads_elsewhere && class.is_read() => Need::Standby,
-        _ => Need::Primary,
+        Kind::Empty | Kind::Commit | Kind::Rollback => return (Need::Anyone, Why::Anyone),
+        Kind::Begin(begin) => begin.fits_standby(),
+        _ => class.is_read(),
+    };
+    match () {
+        () if !reads => (Need::Primary, Why::Class(class.reason)),
+        () if !split => (Need::Primary, Why::NotSplit),
+        () if turn.reads_on_primary => (Need::Primary, Why::Setting),
+        () if turn.preference == Preference::Primary => (Need::Primary, Why::Preference),
+        () if turn.consistency == Consistency::Primary => (Need::Primary, Why::Consistency),
+        () => (Need::Standby, Why::Class(class.reason)),
     }
 }
 

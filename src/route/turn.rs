@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
+use super::Token;
 use crate::cluster::NodeId;
+use crate::config::Consistency;
 
 /// The status byte of the last ReadyForQuery ("Message Formats").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,10 +28,24 @@ pub struct Turn {
     pub pinned: bool,
     /// A setting of the session speaks against standbys (`sql::set::force_primary`).
     pub reads_on_primary: bool,
-    /// When the session last wrote: a standby must have caught up to after that.
+    pub consistency: Consistency,
+    /// When the session (or, by `consistency`, any session) last wrote: a standby must have caught up to after that.
     pub last_write: Option<Instant>,
+    /// A standby must have replayed as much.
+    pub min_lsn: Option<Token>,
+    pub preference: Preference,
     /// Standbys that were found unreachable for this request, though the topology has them.
     pub avoid: Avoid,
+}
+
+/// Where the session (`pgherd.route`) wants its reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preference {
+    #[default]
+    Auto,
+    Primary,
+    /// On a standby, even what is not proven to read only.
+    Standby,
 }
 
 /// Some nodes. (A configuration has at most 64.)

@@ -133,7 +133,7 @@ impl Session {
 
     fn answer_query(&mut self, header: Header, out: &mut Vec<u8>) {
         let text = frontend::query_text(self.front(header));
-        let class = text.map(|text| self.worker.classify(text));
+        let class = text.map(|text| self.classify(text));
         if class.is_some_and(|class| class.kind == Kind::Mixed) && text.is_some_and(|text| self.begins_anew(text)) {
             // What stands behind its ROLLBACK is for a server, for which there is nothing to roll back.
             self.status = TxStatus::Idle;
@@ -157,7 +157,7 @@ impl Session {
     }
 
     fn begins_anew(&self, text: &[u8]) -> bool {
-        let mut kinds = Statements::new(text).map(|statement| self.worker.classify(statement).kind);
+        let mut kinds = Statements::new(text).map(|statement| self.classify(statement).kind);
         kinds.find(|kind| *kind != Kind::Empty) == Some(Kind::Rollback)
     }
 
@@ -167,14 +167,15 @@ impl Session {
             self.fail(out);
             return Ok(());
         };
-        let class = self.worker.classify(parse.text);
+        let by = self.classify_by(parse.text);
+        let class = by.0;
         if !matches!(class.kind, Kind::Empty | Kind::Commit | Kind::Rollback) {
             self.fail(out);
             return Ok(());
         }
         let (name, tail) = (Box::<[u8]>::from(parse.name), Box::<[u8]>::from(parse.tail));
         if name.is_empty() {
-            self.names.set_unnamed(&tail, class);
+            self.names.set_unnamed(&tail, by);
         } else if self.names.get(&name).is_some() {
             let name = String::from_utf8_lossy(&name);
             let message = format!("prepared statement \"{name}\" already exists");
@@ -182,7 +183,7 @@ impl Session {
             return Ok(());
         } else {
             self.check_statement_limits(header.size)?;
-            let statement = Statement::new(&tail, class, self.shared.seed, self.generation);
+            let statement = Statement::new(&tail, by, self.shared.seed, self.generation);
             self.names.insert(&name, Arc::new(statement));
             self.count_names();
         }

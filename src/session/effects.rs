@@ -322,7 +322,7 @@ impl Session {
         if class.kind == Kind::Several {
             // One transaction: each does what it would do alone.
             for statement in Statements::new(text.as_bytes()) {
-                let class = self.worker.classify(statement);
+                let class = self.classify(statement);
                 if class.leaves_traces() && class.kind != Kind::Several {
                     self.note_text(server, class, &String::from_utf8_lossy(statement));
                 }
@@ -330,6 +330,7 @@ impl Session {
             return;
         }
         self.note_deallocated(server, class, text);
+        self.changes_catalog |= class.effects.intersects(Effects::DDL);
         match class.kind {
             Kind::Deallocate { all: true } => return self.pend(Change::DeallocateAll),
             Kind::DiscardAll => {

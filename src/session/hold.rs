@@ -101,14 +101,15 @@ impl Session {
         let pools = &self.shared.pools;
         let wanted = &self.settings.wanted;
         // A session that asks for a server holds none.
-        let last_write = self.last_write.filter(|_| self.config.routing.consistency == Consistency::Session);
+        let consistency = self.config.routing.consistency;
         let turn = Turn {
-            last_write,
+            consistency,
+            last_write: self.last_write.filter(|_| consistency == Consistency::Session),
             reads_on_primary: split && set::force_primary(|name| wanted.get(name)),
             avoid,
             ..Turn::default()
         };
-        route(class, &turn, &topology, split, |node| pools.node(node).load(), self.worker.turns.load(Relaxed))
+        route(class, &turn, &topology, split, |node| pools.node(node).load(), self.worker.turns.load(Relaxed)).target
     }
 
     /// Waits for another topology, or a little. `held`: the place among the held, taken the first time.

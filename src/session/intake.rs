@@ -150,7 +150,7 @@ impl Session {
             && whole
             && self.replies.quorum
             && let Some(parse) = frontend::parse(self.front(header))
-            && self.refuses_weaker_commit(self.worker.classify(parse.text), parse.text)
+            && self.refuses_weaker_commit(self.classify(parse.text), parse.text)
         {
             return self.refuse_parse(server, header.size);
         }
@@ -226,7 +226,7 @@ impl Session {
             let from = self.inbox.start;
             let frame = self.inbox.range(from, from + header.size);
             if let Some(text) = frontend::query_text(frame) {
-                let class = self.worker.classify(text);
+                let class = self.classify(text);
                 if self.refuses_weaker_commit(class, text) {
                     return self.refuse_query(header.size);
                 }

@@ -163,24 +163,43 @@ struct Ready {
 
 impl Ready {
     async fn finish(self, stream: Stream) -> Option<Login> {
-        let Self { config, worker, entry, startup, settings, credential, is_console } = self;
-        if is_console {
+        if self.is_console {
+            let Self { entry, startup, .. } = self;
             return Some(Login::Console { stream, user: startup.user, database: startup.database, entry });
         }
-        let shared = Arc::clone(&entry.shared);
-        let user: Arc<str> = startup.user.as_str().into();
-        let database: Arc<str> = startup.database.as_str().into();
-        shared.pools.set_credential(&user, &credential);
-        if startup.replication.is_some() {
+        let shared = Arc::clone(&self.entry.shared);
+        let user: Arc<str> = self.startup.user.as_str().into();
+        shared.pools.set_credential(&user, &self.credential);
+        if self.startup.replication.is_some() {
+            let Self { entry, startup, credential, .. } = self;
             let passthrough = Passthrough { shared, stream, entry, startup, credential };
             return Some(Login::Replication(Box::new(passthrough)));
         }
+        let mut session = self.begin(shared, user, stream);
+        session.replies.quorum = durability::is_quorum(&session.config);
+        if session.replies.quorum && durability::is_weaker(&session.settings.startup) {
+            session.opt_out();
+        }
+        match session.welcome().await {
+            Ok(()) => Some(Login::Application(session)),
+            Err(close) => {
+                session.say_goodbye(close).await;
+                None
+            }
+        }
+    }
+
+    /// A session that has asked for nothing yet.
+    fn begin(self, shared: Arc<Shared>, user: Arc<str>, stream: Stream) -> Box<Session> {
+        let Self { config, worker, entry, startup, settings, .. } = self;
+        let database: Arc<str> = startup.database.as_str().into();
         let node = shared.topology.load().primary.unwrap_or(crate::cluster::NodeId(0));
         let pool = shared.pools.pool(&PoolKey { node, database: Arc::clone(&database), user: Arc::clone(&user) });
         let settings = Arc::new(settings);
         let renames = config.pool.mode != PoolMode::Session;
-        let mut session = Box::new(Session {
+        Box::new(Session {
             generation: shared.statement_generation.load(Relaxed),
+            catalog: shared.catalogs.of(&database),
             shared,
             worker,
             config,
@@ -195,6 +214,7 @@ impl Ready {
             outbox: Default::default(),
             replies: Default::default(),
             names: Default::default(),
+            changes_catalog: false,
             settings: SessionSettings::new(settings),
             status: TxStatus::Idle,
             pin: Pin::None,
@@ -218,18 +238,7 @@ impl Ready {
             last_text: Vec::new(),
             request_at: Instant::now(),
             transaction_at: Instant::now(),
-        });
-        session.replies.quorum = durability::is_quorum(&session.config);
-        if session.replies.quorum && durability::is_weaker(&session.settings.startup) {
-            session.opt_out();
-        }
-        match session.welcome().await {
-            Ok(()) => Some(Login::Application(session)),
-            Err(close) => {
-                session.say_goodbye(close).await;
-                None
-            }
-        }
+        })
     }
 }
 

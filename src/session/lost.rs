@@ -139,6 +139,9 @@ impl Session {
         while let Some(op) = unanswered.ops.pop() {
             self.undo(&mut server, op.undo);
         }
+        if std::mem::take(&mut self.changes_catalog) {
+            self.catalog.invalidate();
+        }
         self.shared.doubt(server.node);
         server.discard();
         self.entry.server_id.store(0, Relaxed);

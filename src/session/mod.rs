@@ -45,6 +45,7 @@ use outbox::Outbox;
 use replies::Replies;
 use survey::{Ends, Piece, Survey};
 
+use crate::catalogs::CatalogOf;
 use crate::client::registry::{ClientEntry, ClientState, Pin};
 use crate::config::Config;
 use crate::net::Stream;
@@ -53,6 +54,7 @@ use crate::pool::{Pool, PoolKey};
 use crate::route::{Avoid, TxStatus};
 use crate::server::Server;
 use crate::shared::Shared;
+use crate::sql::catalog::Catalog;
 use crate::sql::{Cache, Class};
 use crate::stats::PoolCounters;
 use crate::wire::error::{PgError, sqlstate};
@@ -77,6 +79,7 @@ pub struct Session {
     #[expect(dead_code, reason = "held for its drop")]
     registered: login::Registered,
     database: Arc<str>,
+    catalog: Arc<CatalogOf>,
     user: Arc<str>,
     /// By node.
     pools: Vec<Option<Arc<Pool>>>,
@@ -90,6 +93,8 @@ pub struct Session {
     settings: SessionSettings,
     /// `Shared::statement_generation` when it last prepared a statement.
     generation: u64,
+    /// The open transaction, or the request under way, may have changed the catalog.
+    changes_catalog: bool,
 
     /// Of the transaction, as PostgreSQL last told.
     status: TxStatus,
@@ -157,9 +162,8 @@ pub enum Close {
 // === impl WorkerCell ===
 
 impl WorkerCell {
-    #[inline]
-    fn classify(&self, text: &[u8]) -> Class {
-        self.classes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).classify(text)
+    fn classes(&self) -> std::sync::MutexGuard<'_, Cache> {
+        self.classes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -280,13 +284,24 @@ impl Session {
         if read == 0 { Err(Close::ByClient) } else { Ok(()) }
     }
 
+    #[inline]
+    fn classify(&self, text: &[u8]) -> Class {
+        self.classify_by(text).0
+    }
+
+    /// With the version of the catalog that it is by.
+    fn classify_by(&self, text: &[u8]) -> (Class, u64) {
+        let known = self.catalog.known();
+        (self.worker.classes().classify(text, &**known), known.version())
+    }
+
     fn survey(&mut self) -> Survey {
-        let Self { inbox, worker, names, .. } = self;
-        let mut classes = worker.classes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Self { inbox, worker, names, catalog, .. } = self;
+        let known = catalog.known();
+        let mut classes = worker.classes();
         let class_of = |piece: Piece<'_>| match piece {
-            Piece::Text(text) => Some(classes.classify(text)),
-            Piece::Statement(b"") => names.unnamed().map(|unnamed| unnamed.class),
-            Piece::Statement(name) => names.get(name).map(|statement| statement.class),
+            Piece::Text(text) => Some(classes.classify(text, &**known)),
+            Piece::Statement(name) => names.class_by(name, known.version(), |text| classes.classify(text, &**known)),
         };
         survey::survey(inbox.filled(), class_of)
     }

@@ -9,12 +9,14 @@ use crate::server::prepared::StatementId;
 use crate::sql::Class;
 
 /// A statement as the client prepared it: enough to prepare it on any server, and to route it without its text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Statement {
     pub id: StatementId,
     /// Text, NUL, parameter types: the Parse message behind the name.
     pub tail: Box<[u8]>,
     pub class: Class,
+    /// Of the catalog by which it has this class.
+    pub version: u64,
 }
 
 /// Named statements, and the unnamed one.
@@ -24,6 +26,8 @@ pub struct Names {
     /// Of all names and texts.
     bytes: usize,
     unnamed: Option<Class>,
+    /// Of the catalog by which the unnamed statement has its class.
+    unnamed_version: u64,
     unnamed_tail: Vec<u8>,
     /// Counts the unnamed statements of this client, so that a server knows which one it has.
     unnamed_count: u64,
@@ -32,14 +36,14 @@ pub struct Names {
 // === impl Statement ===
 
 impl Statement {
-    /// `seed`, `generation`: as for [`statement_id`].
-    pub fn new(tail: &[u8], class: Class, seed: u64, generation: u64) -> Self {
-        Self { id: statement_id(tail, seed, generation), tail: tail.into(), class }
+    /// `version`: of the catalog that `class` is by. `seed`, `generation`: as for [`statement_id`].
+    pub fn new(tail: &[u8], (class, version): (Class, u64), seed: u64, generation: u64) -> Self {
+        Self { id: statement_id(tail, seed, generation), tail: tail.into(), class, version }
     }
 
     /// The text, without its NUL.
     pub fn text(&self) -> &[u8] {
-        self.tail.split(|b| *b == 0).next().unwrap_or_default()
+        text_of(&self.tail)
     }
 }
 
@@ -60,6 +64,25 @@ impl Names {
     #[inline]
     pub fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
         self.named.get(known(name))
+    }
+
+    /// The class of a statement (empty: the unnamed one), told anew by `classify` if the catalog's version is another one.
+    #[inline]
+    pub fn class_by(&mut self, name: &[u8], version: u64, classify: impl FnOnce(&[u8]) -> Class) -> Option<Class> {
+        if name.is_empty() {
+            if self.unnamed_version != version && self.unnamed.is_some() {
+                self.unnamed = Some(classify(text_of(&self.unnamed_tail)));
+                self.unnamed_version = version;
+            }
+            return self.unnamed;
+        }
+        let statement = self.named.get_mut(known(name))?;
+        if statement.version != version {
+            let class = classify(statement.text());
+            let statement = Arc::make_mut(statement);
+            (statement.class, statement.version) = (class, version);
+        }
+        Some(statement.class)
     }
 
     pub fn insert(&mut self, name: &[u8], statement: Arc<Statement>) {
@@ -93,7 +116,8 @@ impl Names {
     }
 
     /// Returns the count that names this unnamed statement.
-    pub fn set_unnamed(&mut self, tail: &[u8], class: Class) -> u64 {
+    pub fn set_unnamed(&mut self, tail: &[u8], (class, version): (Class, u64)) -> u64 {
+        self.unnamed_version = version;
         self.unnamed_tail.clear();
         self.unnamed_tail.extend_from_slice(tail);
         self.unnamed = Some(class);
@@ -128,6 +152,11 @@ impl Names {
         let class = self.unnamed?;
         Some(Unnamed { count: self.unnamed_count, class, tail: &self.unnamed_tail })
     }
+}
+
+/// Up to the NUL.
+fn text_of(tail: &[u8]) -> &[u8] {
+    tail.split(|b| *b == 0).next().unwrap_or_default()
 }
 
 /// PostgreSQL tells statements apart by so many bytes of their names (`NAMEDATALEN` - 1).

@@ -85,7 +85,7 @@ impl Session {
                 _ => frontend::parse(frame).map(|parse| parse.text),
             };
             if let Some(text) = text.map(<[u8]>::to_vec) {
-                let class = self.worker.classify(&text);
+                let class = self.classify(&text);
                 self.ask_for_xid(server, class, &text);
             }
         }
@@ -245,7 +245,7 @@ impl Session {
             return None;
         }
         for (name, tail) in names {
-            let class = self.worker.classify(tail.split(|b| *b == 0).next().unwrap_or_default());
+            let class = self.classify_by(tail.split(|b| *b == 0).next().unwrap_or_default());
             match name.is_empty() {
                 true => drop(self.names.set_unnamed(&tail, class)),
                 false => {

@@ -47,6 +47,10 @@ impl Session {
                 self.shared.writes.beat();
             }
         }
+        if self.changes_catalog && self.status == TxStatus::Idle {
+            self.changes_catalog = false;
+            self.catalog.invalidate();
+        }
         if self.status == TxStatus::Idle {
             self.settled_pin = self.pin;
             self.commit_bound_in = None;

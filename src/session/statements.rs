@@ -39,7 +39,8 @@ impl Session {
             self.raw(header);
             return Ok(None);
         };
-        let class = self.worker.classify(parse.text);
+        let by = self.classify_by(parse.text);
+        let class = by.0;
         if self.refuses_weaker_commit(class, parse.text) {
             if parse.name.is_empty() {
                 self.names.drop_unnamed();
@@ -48,7 +49,7 @@ impl Session {
             return Ok(None);
         }
         if parse.name.is_empty() {
-            return Ok(self.parse_unnamed(server, header, class));
+            return Ok(self.parse_unnamed(server, header, by));
         }
         if self.is_unsettled(parse.name, true) {
             return Ok(Some(Taken::Wait));
@@ -61,7 +62,7 @@ impl Session {
         }
         self.check_statement_limits(header.size)?;
         self.generation = self.shared.statement_generation.load(Relaxed);
-        let statement = Arc::new(Statement::new(parse.tail, class, self.shared.seed, self.generation));
+        let statement = Arc::new(Statement::new(parse.tail, by, self.shared.seed, self.generation));
         let name: Box<[u8]> = parse.name.into();
         match server.prepared.touch(self.id_on_server(&statement)) {
             Some(_) if self.replies.status_is_current() && self.status != TxStatus::Failed => {
@@ -144,13 +145,13 @@ impl Session {
         number
     }
 
-    fn parse_unnamed(&mut self, server: &mut Server, header: Header, class: Class) -> Option<Taken> {
+    fn parse_unnamed(&mut self, server: &mut Server, header: Header, by: (Class, u64)) -> Option<Taken> {
         let from = self.inbox.start;
         let frame = self.inbox.range(from, from + header.size);
         let parse = frontend::parse(frame)?;
         self.cell().client_parses.add(1);
         self.cell().server_parses.add(1);
-        let count = self.names.set_unnamed(parse.tail, class);
+        let count = self.names.set_unnamed(parse.tail, by);
         server.unnamed = Some((self.entry.id, count));
         let undo = Undo::ParseUnnamed { count, own: true };
         match self.rewritten_unnamed() {

@@ -3,7 +3,7 @@
 use quick_cache::UnitWeighter;
 use quick_cache::unsync::Cache as Bounded;
 
-use super::catalog::{BuiltIn, Catalog};
+use super::catalog::Catalog;
 use super::class::{Class, Reason};
 use super::classify::classify;
 use super::fingerprint::{Hashing, Key, KeyState, skeleton};
@@ -13,14 +13,13 @@ use super::scanner::{Scanner, Token};
 /// Remembers the class of texts: first by the exact text, then by the text without its literals.
 ///
 /// Changes of data, transaction control and other commands are told by their words and never kept.
-pub struct Cache<C = BuiltIn> {
+pub struct Cache {
     exact: Bounded<Key, Class, UnitWeighter, KeyState>,
     skeletons: Bounded<Key, Class, UnitWeighter, KeyState>,
     hashing: Hashing,
     max_bytes: usize,
     /// Scratch for a skeleton.
     buffer: Vec<u8>,
-    catalog: C,
 }
 
 // === impl Cache ===
@@ -29,49 +28,52 @@ impl Cache {
     /// At most `entries` texts and as many skeletons; a query longer than `max_bytes` counts as a write.
     /// `seed`: random, a secret of the process.
     pub fn new(entries: usize, max_bytes: usize, seed: u64) -> Self {
-        Self::with_catalog(entries, max_bytes, seed, BuiltIn)
-    }
-}
-
-impl<C: Catalog> Cache<C> {
-    pub fn with_catalog(entries: usize, max_bytes: usize, seed: u64, catalog: C) -> Self {
         let bounded = || {
             let entries = entries.max(1);
             Bounded::with(entries, entries as u64, UnitWeighter, KeyState, Default::default())
         };
-        Self {
-            exact: bounded(),
-            skeletons: bounded(),
-            hashing: Hashing::new(seed),
-            max_bytes,
-            buffer: Vec::new(),
-            catalog,
-        }
+        Self { exact: bounded(), skeletons: bounded(), hashing: Hashing::new(seed), max_bytes, buffer: Vec::new() }
     }
 
-    /// The class of a Query's or a Parse's text (without its final NUL).
-    pub fn classify(&mut self, text: &[u8]) -> Class {
+    /// The class of a Query's or a Parse's text (without its final NUL), as `catalog` has it. Classes of other versions of
+    /// the catalog are not found any more, and make room in time.
+    pub fn classify(&mut self, text: &[u8], catalog: &impl Catalog) -> Class {
         match verb(text) {
             None if Scanner::new(text).next().is_none() => Class::EMPTY,
             Some((Verb::Change, after)) if is_plain_change(&text[after..]) => Class::write(Reason::DataChange),
-            Some((Verb::Query | Verb::Table | Verb::Explain, _)) if text.len() <= self.max_bytes => self.query(text),
-            _ => classify(text, self.max_bytes, &self.catalog),
+            Some((Verb::Query | Verb::Table | Verb::Explain, _)) if text.len() <= self.max_bytes => {
+                self.query(text, catalog)
+            }
+            _ => classify(text, self.max_bytes, catalog),
         }
     }
 
-    fn query(&mut self, text: &[u8]) -> Class {
-        let exact = self.hashing.key(text);
+    /// From now on this text, and each of the same skeleton, has this class: something was found out about it.
+    pub fn learn(&mut self, text: &[u8], class: Class, catalog: &impl Catalog) {
+        if text.len() > self.max_bytes {
+            return;
+        }
+        let version = catalog.version();
+        self.exact.insert(self.hashing.key(text).under(version), class);
+        if skeleton(text, &mut self.buffer) {
+            self.skeletons.insert(self.hashing.key(&self.buffer).under(version), class);
+        }
+    }
+
+    fn query(&mut self, text: &[u8], catalog: &impl Catalog) -> Class {
+        let version = catalog.version();
+        let exact = self.hashing.key(text).under(version);
         if let Some(class) = self.exact.get(&exact) {
             return *class;
         }
         let class = match skeleton(text, &mut self.buffer) {
-            false => classify(text, self.max_bytes, &self.catalog),
+            false => classify(text, self.max_bytes, catalog),
             true => {
-                let key = self.hashing.key(&self.buffer);
+                let key = self.hashing.key(&self.buffer).under(version);
                 match self.skeletons.get(&key) {
                     Some(class) => *class,
                     None => {
-                        let class = classify(text, self.max_bytes, &self.catalog);
+                        let class = classify(text, self.max_bytes, catalog);
                         if !is_for_this_text_only(class.reason) {
                             self.skeletons.insert(key, class);
                         }
@@ -111,17 +113,18 @@ fn is_plain_change(rest: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::catalog::BuiltIn;
     use crate::sql::{Access, Effects, Kind};
 
     #[test]
     fn a_literal_never_changes_what_is_remembered() {
         let mut cache = Cache::new(16, 1000, 1);
         for text in ["select a from t where b = 1", "select a from t where b = 2", "select a from t where b = 1"] {
-            assert!(cache.classify(text.as_bytes()).is_read());
+            assert!(cache.classify(text.as_bytes(), &BuiltIn).is_read());
         }
         assert_eq!((cache.exact.len(), cache.skeletons.len()), (2, 1));
         for last in ["true", "false", "'t'"] {
-            let class = cache.classify(format!("select set_config('a', 'b', {last})").as_bytes());
+            let class = cache.classify(format!("select set_config('a', 'b', {last})").as_bytes(), &BuiltIn);
             assert_eq!(class.effects.contains(Effects::SET_CONFIG), last != "true", "{last}");
             assert_eq!(class.target, Access::Write);
         }
@@ -139,10 +142,10 @@ mod tests {
             b"select 1_000",
             b"select X'\\'",
         ] {
-            cache.classify(odd);
+            cache.classify(odd, &BuiltIn);
         }
         for plain in ["select 'a'", "select E'a'", "select 1", "select X'1F'"] {
-            assert!(cache.classify(plain.as_bytes()).is_read(), "{plain}");
+            assert!(cache.classify(plain.as_bytes(), &BuiltIn).is_read(), "{plain}");
         }
     }
 
@@ -150,7 +153,7 @@ mod tests {
     fn the_memory_is_bounded() {
         let mut cache = Cache::new(10, 1000, 1);
         for n in 0..1000 {
-            cache.classify(format!("select a{n} from t").as_bytes());
+            cache.classify(format!("select a{n} from t").as_bytes(), &BuiltIn);
         }
         assert!(cache.exact.len() <= 10 && cache.skeletons.len() <= 10);
     }
@@ -159,22 +162,22 @@ mod tests {
     fn changes_are_told_without_a_scan_unless_something_hides_in_them() {
         let mut cache = Cache::new(10, 20, 1);
         for text in ["insert into t values ('a;b')", "update some_table set x = 1 ; -- done", "delete from t;;"] {
-            assert_eq!(cache.classify(text.as_bytes()), Class::write(Reason::DataChange), "{text}");
+            assert_eq!(cache.classify(text.as_bytes(), &BuiltIn), Class::write(Reason::DataChange), "{text}");
         }
-        let class = cache.classify(b"insert into t select PG_Advisory_Lock(1)");
+        let class = cache.classify(b"insert into t select PG_Advisory_Lock(1)", &BuiltIn);
         assert_eq!(class.effects, Effects::ADVISORY_LOCK);
-        let class = cache.classify(b"insert into t values (1); listen x");
+        let class = cache.classify(b"insert into t values (1); listen x", &BuiltIn);
         assert_eq!((class.kind, class.effects), (Kind::Several, Effects::LISTEN));
-        let class = cache.classify(b"insert into t values (1); commit");
+        let class = cache.classify(b"insert into t values (1); commit", &BuiltIn);
         assert_eq!(class.kind, Kind::Mixed);
-        assert_eq!(cache.classify(b"select 1 from a_table_too_long").reason, Reason::TooLong);
+        assert_eq!(cache.classify(b"select 1 from a_table_too_long", &BuiltIn).reason, Reason::TooLong);
         assert_eq!(cache.exact.len(), 0);
     }
 
     #[test]
     fn an_unterminated_comment_is_not_empty() {
         let mut cache = Cache::new(10, 1000, 1);
-        assert_eq!(cache.classify(b" ; -- x\n /* y */"), Class::EMPTY);
-        assert!(!cache.classify(b" /* y ").is_read());
+        assert_eq!(cache.classify(b" ; -- x\n /* y */", &BuiltIn), Class::EMPTY);
+        assert!(!cache.classify(b" /* y ", &BuiltIn).is_read());
     }
 }

@@ -1,13 +1,18 @@
 //! What is known about functions, operators and relations by their names.
 //! [`BuiltIn`] knows only what every PostgreSQL has; a probed catalog can know more.
 
+use super::class::Reason;
 use super::functions;
 
-/// Facts by name. Names come folded as PostgreSQL folds them; `schema` is `None` when the text names none.
+/// Facts by name. Names come folded as PostgreSQL folds them; `schema` is `None` when the text names none: then the worst
+/// of all schemas counts, so nobody needs to follow the search_path.
 pub trait Catalog {
+    /// Unique over databases and loads. What was classified with another version must be classified anew.
+    fn version(&self) -> u64;
     fn function(&self, schema: Option<&str>, name: &str) -> FunctionFact;
     fn operator(&self, schema: Option<&str>, name: &str) -> OperatorFact;
     fn relation(&self, schema: Option<&str>, name: &str) -> RelationFact;
+    fn type_name(&self, schema: Option<&str>, name: &str) -> TypeFact;
 }
 
 /// A function name, all its overloads together.
@@ -18,6 +23,8 @@ pub enum FunctionFact {
     NodeLocal,
     /// May write, or uses the state of the session.
     Writes,
+    /// One of the database's own, declared VOLATILE (or not declared at all): it may write.
+    Volatile,
     Unknown,
 }
 
@@ -35,11 +42,63 @@ pub enum RelationFact {
     NodeLocal,
     /// Temporary, or possibly so: only the session's own server has it.
     Temporary,
+    /// Standbys have none of its rows.
+    Unlogged,
+    /// What reading it does is another server's.
+    Foreign,
+    /// A view that reaches what may write, or what is the primary's alone.
+    Writes,
+    Unknown,
 }
 
-/// The names of pg_catalog in PostgreSQL 15.
+// === impl RelationFact ===
+
+impl RelationFact {
+    /// Why reading it is the primary's. `None`: it is not.
+    pub fn against(self) -> Option<Reason> {
+        match self {
+            RelationFact::Ordinary => None,
+            RelationFact::NodeLocal => Some(Reason::NodeLocal),
+            RelationFact::Temporary => Some(Reason::Temporary),
+            RelationFact::Unlogged => Some(Reason::Unlogged),
+            RelationFact::Foreign => Some(Reason::Foreign),
+            RelationFact::Writes => Some(Reason::View),
+            RelationFact::Unknown => Some(Reason::UnknownRelation),
+        }
+    }
+}
+
+// === impl FunctionFact ===
+
+impl FunctionFact {
+    /// Why calling it is the primary's. `None`: it is not.
+    pub fn against(self) -> Option<Reason> {
+        match self {
+            FunctionFact::Harmless => None,
+            FunctionFact::NodeLocal => Some(Reason::NodeLocal),
+            FunctionFact::Writes => Some(Reason::WritingFunction),
+            FunctionFact::Volatile => Some(Reason::VolatileFunction),
+            FunctionFact::Unknown => Some(Reason::UnknownFunction),
+        }
+    }
+}
+
+/// A type's name, in a cast or a declaration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypeFact {
+    Harmless,
+    /// It, or a cast to or from it, is bound to code that may write; or it is not known.
+    Unknown,
+}
+
+/// The names of pg_catalog in PostgreSQL 15. What it does not have counts as a plain table or type: for who has said that
+/// the databases are not to be asked (`routing.catalog = false`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BuiltIn;
+
+/// The same, but what it does not have is unknown: while a database's own catalog is not loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NothingKnown;
 
 /// Views of a node's or a session's own state that `pg_stat_*` and `pg_statio_*` do not cover.
 const NODE_LOCAL_VIEWS: [&str; 19] = [
@@ -67,6 +126,10 @@ const NODE_LOCAL_VIEWS: [&str; 19] = [
 // === impl BuiltIn ===
 
 impl Catalog for BuiltIn {
+    fn version(&self) -> u64 {
+        0
+    }
+
     fn function(&self, schema: Option<&str>, name: &str) -> FunctionFact {
         match schema {
             None | Some("pg_catalog") => functions::function(name),
@@ -90,4 +153,40 @@ impl Catalog for BuiltIn {
             _ => RelationFact::Ordinary,
         }
     }
+
+    fn type_name(&self, _: Option<&str>, _: &str) -> TypeFact {
+        TypeFact::Harmless
+    }
+}
+
+// === impl NothingKnown ===
+
+impl Catalog for NothingKnown {
+    fn version(&self) -> u64 {
+        1
+    }
+
+    fn function(&self, schema: Option<&str>, name: &str) -> FunctionFact {
+        BuiltIn.function(schema, name)
+    }
+
+    fn operator(&self, schema: Option<&str>, name: &str) -> OperatorFact {
+        BuiltIn.operator(schema, name)
+    }
+
+    fn relation(&self, schema: Option<&str>, name: &str) -> RelationFact {
+        match BuiltIn.relation(schema, name) {
+            RelationFact::Ordinary if !is_of_postgresql(schema) => RelationFact::Unknown,
+            fact => fact,
+        }
+    }
+
+    fn type_name(&self, _: Option<&str>, _: &str) -> TypeFact {
+        TypeFact::Harmless
+    }
+}
+
+/// Named by their schema; a bare `pg_class` may be somebody's own.
+fn is_of_postgresql(schema: Option<&str>) -> bool {
+    matches!(schema, Some("pg_catalog" | "information_schema"))
 }

@@ -79,8 +79,14 @@ pub enum Reason {
     SelectInto,
     WritingFunction,
     UnknownFunction,
+    VolatileFunction,
     NodeLocal,
     Temporary,
+    UnknownRelation,
+    Unlogged,
+    Foreign,
+    View,
+    UnknownType,
     UnknownOperator,
     Cursor,
     Prepared,
@@ -91,6 +97,10 @@ pub enum Reason {
     UnsupportedSyntax,
     TooLong,
     NotUtf8,
+    /// A standby has refused it before.
+    RefusedByStandby,
+    /// The statement's own hint says so.
+    Hint,
 }
 
 // === impl Class ===
@@ -209,8 +219,10 @@ impl Effects {
     pub const UNKNOWN: Self = Self(1 << 11);
     /// A call of `set_config` whose last argument is not the word `true`.
     pub const SET_CONFIG: Self = Self(1 << 12);
+    /// The catalog is another one afterwards: `CREATE`, `ALTER`, `DROP` of what is not temporary.
+    pub const DDL: Self = Self(1 << 13);
 
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 14] = [
         "set_session",
         "set_role",
         "temp_table",
@@ -224,6 +236,7 @@ impl Effects {
         "discard",
         "unknown",
         "set_config",
+        "ddl",
     ];
 
     pub const fn is_empty(self) -> bool {
@@ -299,8 +312,18 @@ impl Reason {
             Reason::SelectInto => ("select-into", "SELECT INTO makes a table"),
             Reason::WritingFunction => ("writing-function", "calls a function that writes or uses session state"),
             Reason::UnknownFunction => ("unknown-function", "calls a function not known to be harmless"),
+            Reason::VolatileFunction => {
+                ("volatile-function", "calls a function that is declared VOLATILE, so it may write")
+            }
             Reason::NodeLocal => ("node-local", "the answer differs from node to node"),
             Reason::Temporary => ("temporary", "names a temporary object, or may"),
+            Reason::UnknownRelation => {
+                ("unknown-relation", "names a relation that the catalog, as known, does not have")
+            }
+            Reason::Unlogged => ("unlogged", "reads an unlogged table, which standbys do not have"),
+            Reason::Foreign => ("foreign", "reads a foreign table: what that does is its server's"),
+            Reason::View => ("view", "reads a view that reaches something that may write or is the primary's alone"),
+            Reason::UnknownType => ("unknown-type", "uses a type whose functions are not known to be harmless"),
             Reason::UnknownOperator => ("unknown-operator", "uses an operator not known to be harmless"),
             Reason::Cursor => ("cursor", "a cursor of the session"),
             Reason::Prepared => ("prepared", "a prepared statement of the session (SQL's PREPARE)"),
@@ -311,6 +334,8 @@ impl Reason {
             Reason::UnsupportedSyntax => ("unsupported-syntax", "uses syntax not known to be harmless"),
             Reason::TooLong => ("too-long", "longer than routing.max_classified_bytes"),
             Reason::NotUtf8 => ("not-utf8", "not valid UTF-8, so not parsed"),
+            Reason::RefusedByStandby => ("refused-by-standby", "a standby has refused it before"),
+            Reason::Hint => ("hint", "its hint says so"),
         }
     }
 }

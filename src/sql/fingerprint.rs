@@ -11,6 +11,17 @@ use super::scanner::{Scanner, TokenKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key(u64, u64);
 
+// === impl Key ===
+
+impl Key {
+    /// The key of the same text as another catalog understands it.
+    #[inline]
+    #[must_use]
+    pub fn under(self, version: u64) -> Self {
+        Self(self.0 ^ version.wrapping_mul(0x9e37_79b9_7f4a_7c15), self.1 ^ version.wrapping_mul(0xd6e8_feb8_6659_fd93))
+    }
+}
+
 /// Makes keys with two differently seeded 64-bit hashes.
 #[derive(Clone, Debug)]
 pub struct Hashing {

@@ -11,6 +11,7 @@ pub mod classify;
 pub mod fingerprint;
 mod functions;
 mod keywords;
+pub mod knowledge;
 mod query;
 pub mod scanner;
 pub mod set;

@@ -13,7 +13,7 @@ use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token as ParserToken, Tokenizer};
 
-use super::catalog::{Catalog, FunctionFact, RelationFact};
+use super::catalog::{Catalog, RelationFact};
 use super::class::Reason;
 use super::scanner::{Scanner, TokenKind};
 
@@ -36,7 +36,7 @@ pub(super) fn check(text: &str, catalog: &impl Catalog) -> Result<(), Reason> {
     let [Statement::Query(query)] = &parsed.map_err(|_| Reason::Unparsed)?[..] else {
         return Err(Reason::Unparsed);
     };
-    match query.visit(&mut PlainRead { catalog }) {
+    match query.visit(&mut PlainRead { catalog, with: Vec::new() }) {
         ControlFlow::Break(reason) => Err(reason),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -89,6 +89,8 @@ fn same_tokens(tokens: &[ParserToken], text: &str) -> bool {
 /// Walks a query and stops at the first thing that is not known to be a plain read.
 struct PlainRead<'a, C> {
     catalog: &'a C,
+    /// Names that WITH has given so far.
+    with: Vec<String>,
 }
 
 type Verdict = ControlFlow<Reason>;
@@ -106,19 +108,15 @@ fn require(harmless: bool) -> Verdict {
 impl<C: Catalog> PlainRead<'_, C> {
     fn call(&self, name: &ObjectName) -> Verdict {
         let Some((schema, name)) = folded(name) else { return refuse(Reason::UnknownFunction) };
-        match self.catalog.function(schema.as_deref(), &name) {
-            FunctionFact::Harmless => ControlFlow::Continue(()),
-            FunctionFact::NodeLocal => refuse(Reason::NodeLocal),
-            FunctionFact::Writes => refuse(Reason::WritingFunction),
-            FunctionFact::Unknown => refuse(Reason::UnknownFunction),
-        }
+        self.catalog.function(schema.as_deref(), &name).against().map_or(ControlFlow::Continue(()), refuse)
     }
 
     fn relation(&self, schema: Option<&str>, name: &str) -> Verdict {
         match self.catalog.relation(schema, name) {
-            RelationFact::Ordinary => ControlFlow::Continue(()),
-            RelationFact::NodeLocal => refuse(Reason::NodeLocal),
-            RelationFact::Temporary => refuse(Reason::Temporary),
+            RelationFact::Unknown if schema.is_none() && self.with.iter().any(|with| with == name) => {
+                ControlFlow::Continue(())
+            }
+            fact => fact.against().map_or(ControlFlow::Continue(()), refuse),
         }
     }
 
@@ -155,6 +153,10 @@ impl<C: Catalog> Visitor for PlainRead<'_, C> {
         if !query.locks.is_empty() {
             return refuse(Reason::RowLock);
         }
+        let with = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.with.extend(
+            with.filter_map(|cte| folded(&ObjectName::from(vec![cte.alias.name.clone()]))).map(|(_, name)| name),
+        );
         require(query.for_clause.is_none() && query.settings.is_none() && query.format_clause.is_none())?;
         require(query.pipe_operators.is_empty())?;
         self.body(&query.body)

@@ -98,6 +98,7 @@ impl Traits {
         match catalog.function(schema.as_deref(), name) {
             FunctionFact::Writes => self.say(Reason::WritingFunction),
             FunctionFact::NodeLocal => self.say(Reason::NodeLocal),
+            FunctionFact::Volatile => self.say(Reason::VolatileFunction),
             FunctionFact::Harmless | FunctionFact::Unknown => {}
         }
     }

@@ -1,7 +1,7 @@
 //! All commands but queries and COPY, by their words: transaction control, session state, DDL.
 //! (sqlparser misses many of their forms.)
 
-use super::catalog::{Catalog, RelationFact};
+use super::catalog::Catalog;
 use super::class::{Begin, Class, Effects, Kind, Reason};
 use super::keywords::{Verb, Words};
 use super::set;
@@ -46,11 +46,7 @@ pub(super) fn copied_relation(
     against: Option<Reason>,
     catalog: &impl Catalog,
 ) -> Class {
-    match catalog.relation(schema, name) {
-        RelationFact::NodeLocal => Class::write(Reason::NodeLocal),
-        RelationFact::Temporary => Class::write(Reason::Temporary),
-        RelationFact::Ordinary => against.map_or(Class::read(), Class::write),
-    }
+    catalog.relation(schema, name).against().or(against).map_or(Class::read(), Class::write)
 }
 
 fn control(kind: Kind) -> Class {

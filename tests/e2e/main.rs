@@ -19,4 +19,5 @@ mod monitor_commands;
 mod monitor_shell;
 mod outcomes;
 mod pooling;
+mod routing;
 mod walkthrough;

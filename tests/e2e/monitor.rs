@@ -249,7 +249,14 @@ fn nodes(cluster: &Cluster) -> Vec<config::Node> {
 }
 
 fn node(node: &demo::Node) -> config::Node {
-    config::Node { name: node.name().into(), host: node.host().into(), port: node.port(), max_servers: 10 }
+    config::Node {
+        name: node.name().into(),
+        host: node.host().into(),
+        port: node.port(),
+        max_servers: 10,
+        weight: 100,
+        zone: String::new(),
+    }
 }
 
 fn settings(cluster: &Cluster) -> config::Monitor {

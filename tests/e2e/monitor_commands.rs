@@ -180,7 +180,14 @@ fn coordinator(cluster: &Cluster, node: &Node) -> Prober {
         timeout: Duration::from_secs(1),
         failures: 2,
     };
-    let node = config::Node { name: node.name().into(), host: node.host().into(), port: node.port(), max_servers: 10 };
+    let node = config::Node {
+        name: node.name().into(),
+        host: node.host().into(),
+        port: node.port(),
+        max_servers: 10,
+        weight: 100,
+        zone: String::new(),
+    };
     let shared = shared_of(vec![node.clone()], settings.clone());
     Prober::new(NodeId(0), &node, &settings, FailoverMode::Manual, shared)
 }

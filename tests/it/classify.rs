@@ -34,8 +34,8 @@ fn statements_have_the_class_the_data_files_say() {
     let mut failures = String::new();
     for case in &cases {
         let class = classify(case.text.as_bytes(), MAX_BYTES, &BuiltIn);
-        let cached = cache.classify(case.text.as_bytes());
-        let hit = cache.classify(case.text.as_bytes());
+        let cached = cache.classify(case.text.as_bytes(), &BuiltIn);
+        let hit = cache.classify(case.text.as_bytes(), &BuiltIn);
         for (how, class) in [("without a cache", class), ("on a miss", cached), ("on a hit", hit)] {
             let got = show(class);
             if got != case.expected {
@@ -64,12 +64,12 @@ fn another_case_of_letters_or_another_comment_changes_nothing() {
 #[test]
 fn a_text_that_is_not_utf8_is_no_read_but_keeps_its_effects() {
     let mut cache = Cache::new(100, MAX_BYTES, 42);
-    assert_eq!(cache.classify(b"select '\xe9'"), Class::write(Reason::NotUtf8));
-    assert_eq!(cache.classify(b"insert into t values ('\xe9')"), Class::write(Reason::DataChange));
-    assert_eq!(cache.classify(b"listen \xe9").effects, Effects::LISTEN);
-    assert_eq!(cache.classify(b"begin /* \xe9 */").kind, Kind::Begin(Begin::default()));
-    assert!(cache.classify("select 'é', \"ü\" from täble".as_bytes()).is_read());
-    assert!(!cache.classify(b"select 1\0; delete from t").is_read());
+    assert_eq!(cache.classify(b"select '\xe9'", &BuiltIn), Class::write(Reason::NotUtf8));
+    assert_eq!(cache.classify(b"insert into t values ('\xe9')", &BuiltIn), Class::write(Reason::DataChange));
+    assert_eq!(cache.classify(b"listen \xe9", &BuiltIn).effects, Effects::LISTEN);
+    assert_eq!(cache.classify(b"begin /* \xe9 */", &BuiltIn).kind, Kind::Begin(Begin::default()));
+    assert!(cache.classify("select 'é', \"ü\" from täble".as_bytes(), &BuiltIn).is_read());
+    assert!(!cache.classify(b"select 1\0; delete from t", &BuiltIn).is_read());
 }
 
 #[test]
@@ -132,7 +132,7 @@ proptest! {
     #[test]
     fn the_scanner_takes_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         check_tokens(&bytes);
-        Cache::new(4, MAX_BYTES, 1).classify(&bytes);
+        Cache::new(4, MAX_BYTES, 1).classify(&bytes, &BuiltIn);
     }
 
     #[test]
@@ -141,8 +141,8 @@ proptest! {
     ) {
         check_tokens(text.as_bytes());
         let mut cache = Cache::new(4, MAX_BYTES, 1);
-        let first = cache.classify(text.as_bytes());
-        prop_assert_eq!(cache.classify(text.as_bytes()), first);
+        let first = cache.classify(text.as_bytes(), &BuiltIn);
+        prop_assert_eq!(cache.classify(text.as_bytes(), &BuiltIn), first);
         prop_assert_eq!(classify(text.as_bytes(), MAX_BYTES, &BuiltIn), first, "{}", text);
     }
 

@@ -75,7 +75,7 @@ fn proxy_toml_shows_every_key_and_its_default() {
         assert!(of_this_machine || setting.value == setting.default, "{setting:?}");
     }
     let node = shown["node"][0].as_table().unwrap();
-    assert_eq!(node.keys().collect::<Vec<_>>(), ["host", "max_servers", "name", "port"]);
+    assert_eq!(node.keys().collect::<Vec<_>>(), ["host", "max_servers", "name", "port", "weight", "zone"]);
 }
 
 /// `#key = value` becomes a line; prose (`# …`) stays a comment.
@@ -126,7 +126,17 @@ lifetime = "0"
 prepared_statements = 16
 [routing]
 split = false
+transactions = "read_first"
 consistency = "eventual"
+max_lag = "11s"
+max_lag_bytes = "12MB"
+slow_start = "0"
+primary_weight = 13
+zone = "a"
+catalog = false
+catalog_refresh = "14s"
+retry_deadline = "15s"
+notice = true
 max_classified_bytes = "17kB"
 cache_entries = 18
 [monitor]
@@ -186,6 +196,8 @@ name = "pg1"
 host = "::1"
 port = 5433
 max_servers = 32
+weight = 33
+zone = "a"
 [[user]]
 name = "alice"
 password = "geheim"

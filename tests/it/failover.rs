@@ -179,7 +179,14 @@ impl World {
             }
             let (name, address) = word.split_once('=').unwrap_or((word, word));
             let (host, port) = address.rsplit_once(':').unwrap_or((address, "5432"));
-            nodes.push(config::Node { name: name.into(), host: host.into(), port: number(port)?, max_servers: 10 });
+            nodes.push(config::Node {
+                name: name.into(),
+                host: host.into(),
+                port: number(port)?,
+                max_servers: 10,
+                weight: 100,
+                zone: String::new(),
+            });
         }
         let start = Instant::now();
         Ok(Self {

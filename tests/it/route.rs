@@ -75,7 +75,7 @@ impl World {
             text.split(" ++ ").map(|text| classify(text.as_bytes(), 1000, &BuiltIn)).reduce(Class::then).unwrap()
         });
         let load = |node| self.load.get(&node).copied().unwrap_or(0);
-        let target = route(class.as_ref(), &self.turn, &self.topology, self.split, load, self.tick);
+        let target = route(class.as_ref(), &self.turn, &self.topology, self.split, load, self.tick).target;
         self.tick += 1;
         match target {
             Target::Primary(node) => format!("primary pg{}", node.0),
@@ -110,6 +110,7 @@ impl World {
                     reads_on_primary: words.contains("reads-on-primary"),
                     last_write: value(words, "wrote").map(|second| self.at(second)),
                     avoid: list(words, "avoid").fold(Avoid::NOBODY, |avoid, name| avoid.and(node(name))),
+                    ..Turn::default()
                 };
             }
             "split" => self.split = words == "on",

@@ -17,8 +17,8 @@ pub struct File {
 const FLOORS: &[(&str, &[&str])] = &[
     ("words", &["config", "feed", "setup_sql", "stats", "version", "wire"]),
     ("decisions", &["cluster", "credential", "route", "sql"]),
-    ("connections", &["agent", "client", "net", "orders", "pool", "server", "shared"]),
-    ("tasks", &["admin", "check", "monitor", "session"]),
+    ("connections", &["agent", "catalogs", "client", "net", "orders", "pool", "server", "shared"]),
+    ("tasks", &["admin", "catalog", "check", "monitor", "session"]),
     ("assembly", &["cli", "demo", "proxy", "worker"]),
     ("entry", &["lib", "main"]),
 ];
@@ -31,7 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("server", &["net"]),
     ("agent", &["net"]),
     ("pool", &["server"]),
-    ("shared", &["pool", "server", "client", "orders"]),
+    ("shared", &["pool", "server", "client", "orders", "catalogs"]),
     ("proxy", &["worker"]),
     ("demo", &["proxy"]),
     ("cli", &["demo", "proxy"]),

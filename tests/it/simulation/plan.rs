@@ -77,6 +77,8 @@ impl Plan {
             host: format!("pg{index}"),
             port: 5432,
             max_servers: 10,
+            weight: 100,
+            zone: String::new(),
         };
         (0..self.nodes).map(named).collect()
     }

@@ -1,0 +1,62 @@
+//! Why a statement goes where it goes.
+
+use crate::sql::Reason;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// By what it is.
+    Class(Reason),
+    /// Nobody looked what it is.
+    NotClassified,
+    /// The session is in a transaction, or pinned to its server.
+    Held,
+    /// `routing.split` is off, or the pool mode does not allow it.
+    NotSplit,
+    /// A setting of the session speaks against standbys (`sql::set::force_primary`).
+    Setting,
+    /// `pgherd.route` says so.
+    Preference,
+    /// `consistency = "primary"`.
+    Consistency,
+    /// No standby is known to show what the session, or any session, has written.
+    NotCaughtUp,
+    /// No standby is known to have reached `pgherd.min_lsn`.
+    BelowMinLsn,
+    /// No standby takes reads.
+    NoStandby,
+    /// The primary takes its share of the reads.
+    PrimaryShare,
+    /// It neither reads nor writes: whoever is there.
+    Anyone,
+    NoPrimary,
+}
+
+impl Why {
+    /// One word, as the console and the metrics write it.
+    pub fn as_str(self) -> &'static str {
+        self.words().0
+    }
+
+    /// A sentence for people.
+    pub fn explain(self) -> &'static str {
+        self.words().1
+    }
+
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Why::Class(reason) => (reason.as_str(), reason.explain()),
+            Why::NotClassified => ("not-classified", "nobody looked what it is: there is no choice of nodes"),
+            Why::Held => ("held", "the session is in a transaction, or pinned to its server"),
+            Why::NotSplit => ("not-split", "reads are not split: routing.split, or the pool mode"),
+            Why::Setting => ("setting", "a setting of the session speaks against standbys"),
+            Why::Preference => ("preference", "pgherd.route says so"),
+            Why::Consistency => ("consistency", "consistency is \"primary\""),
+            Why::NotCaughtUp => ("not-caught-up", "no standby is known to show yet what was written"),
+            Why::BelowMinLsn => ("below-min-lsn", "no standby is known to have reached pgherd.min_lsn"),
+            Why::NoStandby => ("no-standby", "no standby takes reads"),
+            Why::PrimaryShare => ("primary-share", "the primary's share of the reads (routing.primary_weight)"),
+            Why::Anyone => ("anyone", "it neither reads nor writes"),
+            Why::NoPrimary => ("no-primary", "there is no primary"),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! What the catalog knows decides: views, functions, operators, unlogged and foreign tables.

@@ -1,0 +1,1 @@
+//! A read shows what was written before, wherever it runs.

@@ -1,0 +1,1 @@
+//! Standbys that are too far behind take no reads.

@@ -1,0 +1,1 @@
+//! What a standby refuses is run again on the primary, unseen.

@@ -1,0 +1,1 @@
+//! Random transactions: the same through the proxy as on a lone PostgreSQL.

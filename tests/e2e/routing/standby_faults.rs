@@ -1,0 +1,1 @@
+//! Standbys die and freeze under reads, and nobody hears of it.

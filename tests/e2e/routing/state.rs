@@ -1,0 +1,1 @@
+//! What a session has set or made is seen by its next statement.

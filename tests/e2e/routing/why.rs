@@ -1,0 +1,1 @@
+//! Why a statement went where it went, and how to change it.
