@@ -8,8 +8,8 @@ use super::catalog::FunctionFact;
 const FUNCTIONS: &str = include_str!("functions.txt");
 const OPERATORS: &str = include_str!("operators.txt");
 
-/// What the grammar itself calls; no function of pg_catalog bears these names.
-const GRAMMAR: [&str; 28] = [
+/// What the grammar itself calls, but for functions of pg_catalog.
+const GRAMMAR: [&str; 39] = [
     "all",
     "any",
     "array",
@@ -22,12 +22,23 @@ const GRAMMAR: [&str; 28] = [
     "exists",
     "greatest",
     "grouping",
+    "json",
+    "json_array",
+    "json_arrayagg",
+    "json_exists",
+    "json_object",
+    "json_objectagg",
+    "json_query",
+    "json_scalar",
+    "json_serialize",
+    "json_value",
     "least",
     "localtime",
     "localtimestamp",
     "nullif",
     "row",
     "some",
+    "system_user",
     "treat",
     "trim",
     "user",
@@ -46,6 +57,9 @@ pub(super) fn function(name: &str) -> FunctionFact {
         Some(b"r") => FunctionFact::Harmless,
         Some(b"l") => FunctionFact::NodeLocal,
         Some(_) => FunctionFact::Writes,
+        // later versions have more of them
+        None if name.starts_with("pg_stat_get_") => FunctionFact::NodeLocal,
+        None if name.starts_with("pg_stat_reset") => FunctionFact::Writes,
         None if GRAMMAR.binary_search(&name).is_ok() => FunctionFact::Harmless,
         None => FunctionFact::Unknown,
     }
@@ -119,6 +133,12 @@ mod tests {
             ("inet_server_addr", NodeLocal),
             ("pg_stat_get_activity", NodeLocal),
             ("pg_relation_size", NodeLocal),
+            ("pg_walfile_name", NodeLocal),
+            ("pg_stat_get_io", NodeLocal),
+            ("pg_stat_reset_backend_stats", Writes),
+            ("table_to_xml", Writes),
+            ("json_value", Harmless),
+            ("uuidv7", Harmless),
             ("current_setting", NodeLocal),
             ("my_function", Unknown),
             ("dblink", Unknown),

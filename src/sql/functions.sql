@@ -26,13 +26,15 @@ SELECT name,
     WHEN name IN ('random', 'clock_timestamp', 'timeofday', 'gen_random_uuid', 'pg_sleep', 'pg_sleep_for',
                   'pg_sleep_until', 'current_query', 'pg_partition_tree', 'pg_partition_ancestors',
                   'bernoulli', 'system') THEN 'r'
+    -- not volatile, but they run queries of their own
+    WHEN name ~ '^(table|schema|database)_to_xml' THEN 'w'
     -- not volatile, but they take a transaction id, or speak of the session
     WHEN name ~ ('^(txid_current|pg_current_xact_id|lo_|pg_listening_channels|pg_cursor|pg_prepared_statement'
              || '|pg_my_temp_schema|pg_is_other_temp_schema|pg_event_trigger'
              || '|pg_replication_origin_)') AND name !~ 'snapshot' THEN 'w'
     WHEN name ~ '^(pg_stat_reset|pg_stat_clear|pg_stat_force)' THEN 'w'
     WHEN name ~ ('^(pg_stat_|inet_client|inet_server|pg_ls_|pg_read_|pg_control_|pg_last_|pg_current_|pg_is_|pg_show_|pg_available_'
-             || '|pg_get_wal|pg_get_replication_slots|pg_get_shmem|pg_get_backend|pg_get_multixact'
+             || '|pg_get_wal|pg_walfile_name|pg_get_replication_slots|pg_get_shmem|pg_get_backend|pg_get_multixact'
              || '|pg_tablespace_|pg_blocking_pids|pg_safe_snapshot|pg_hba_|pg_ident_)')
       OR name ~ '_(size|collation_actual_version)$' AND name ~ '^pg_' AND name <> 'pg_column_size'
       OR name IN ('current_setting', 'pg_backend_pid', 'pg_conf_load_time', 'pg_postmaster_start_time',
@@ -42,5 +44,17 @@ SELECT name,
     WHEN volatility = 'v' THEN 'w'
     ELSE 'r'
     END
-FROM names ORDER BY 1;
+FROM names
+UNION ALL
+-- Of PostgreSQL 16, 17 and 18, written by hand: the harmless ones, and those that are not volatile but no plain reads.
+SELECT unnest(string_to_array('any_value array_reverse array_sample array_shuffle array_sort casefold crc32 crc32c'
+    ' date_add date_subtract erf erfc gamma has_largeobject_privilege icu_unicode_version lgamma'
+    ' pg_basetype pg_column_toast_chunk_id pg_get_acl pg_get_wait_events pg_input_error_info pg_input_is_valid'
+    ' pg_split_walfile_name random_normal to_bin to_oct to_regtypemod unicode_assigned unicode_version'
+    ' uuid_extract_timestamp uuid_extract_version uuidv4 uuidv7 xmltext', ' ')) COLLATE "C", 'r'
+UNION ALL
+SELECT unnest(string_to_array('pg_available_wal_summaries pg_get_aios pg_get_loaded_modules pg_get_sequence_data'
+    ' pg_get_shmem_allocations_numa pg_get_wal_summarizer_state pg_numa_available pg_wal_summary_contents', ' '))
+    COLLATE "C", 'l'
+ORDER BY 1;
 \endif

@@ -17,6 +17,7 @@ mod login;
 mod monitor;
 mod monitor_commands;
 mod monitor_shell;
+mod oracle;
 mod outcomes;
 mod pooling;
 mod routing;

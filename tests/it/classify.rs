@@ -10,9 +10,12 @@
 //!
 //! Unless said, the kind is `other` and there are no effects. `#` begins a comment line.
 
-use std::fmt::Write as _;
-use std::path::Path;
+#[path = "classify/corpus.rs"]
+mod corpus;
 
+use std::fmt::Write as _;
+
+use corpus::cases;
 use pgherd::sql::catalog::BuiltIn;
 use pgherd::sql::scanner::{Scanner, TokenKind};
 use pgherd::sql::statements::Statements;
@@ -20,12 +23,6 @@ use pgherd::sql::{Access, Begin, Cache, Class, Effects, Kind, Reason, classify, 
 use proptest::prelude::*;
 
 const MAX_BYTES: usize = 32 * 1024;
-
-struct Case {
-    at: String,
-    expected: String,
-    text: String,
-}
 
 #[test]
 fn statements_have_the_class_the_data_files_say() {
@@ -225,35 +222,6 @@ fn check_tokens(bytes: &[u8]) {
         assert!(token.kind != TokenKind::Bad || at + 1 == tokens.len(), "{tokens:?}");
         end = token.end;
     }
-}
-
-fn cases() -> Vec<Case> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/classify");
-    let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let mut cases: Vec<Case> = Vec::new();
-    for file in files {
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        for (number, line) in (1..).zip(std::fs::read_to_string(&file).unwrap().lines()) {
-            if line.starts_with('#') || line.trim().is_empty() {
-                continue;
-            }
-            let (expected, text) = line.split_once('|').unwrap_or_else(|| panic!("{name}:{number}: no `|`"));
-            let text = text.strip_prefix(' ').unwrap_or(text);
-            match cases.last_mut() {
-                Some(case) if expected.trim().is_empty() => {
-                    case.text.push('\n');
-                    case.text.push_str(text);
-                }
-                _ => cases.push(Case {
-                    at: format!("{name}:{number}"),
-                    expected: expected.trim().to_owned(),
-                    text: text.to_owned(),
-                }),
-            }
-        }
-    }
-    cases
 }
 
 /// As the data files write it.

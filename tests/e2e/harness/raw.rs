@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use pgherd::config::Secret;
 use pgherd::credential::Credential;
 use pgherd::demo::{Cluster, Node};
 use pgherd::net::exact::{Message, read_message};
@@ -72,10 +73,14 @@ impl Raw {
 
     /// Straight to a node, as one of the cluster's own roles in database `app`.
     pub async fn direct(cluster: &Cluster, node: &Node, user: &str) -> Self {
-        let credential = Credential::Password(cluster.passwords().of(user).unwrap().clone());
+        Self::direct_to(node, "app", user, cluster.passwords().of(user).unwrap().clone()).await
+    }
+
+    /// Straight to a node.
+    pub async fn direct_to(node: &Node, database: &str, user: &str, password: Secret) -> Self {
+        let credential = Credential::Password(password);
         let (host, port) = (node.host(), node.port());
-        let login =
-            Login { host, port, user, database: "app", parameters: &[], credential: &credential, timeout: PATIENCE };
+        let login = Login { host, port, user, database, parameters: &[], credential: &credential, timeout: PATIENCE };
         let LoggedIn { stream, parameters, process_id, cancel_key } = connect(login).await.unwrap();
         let key = BackendKey { process_id, secret: cancel_key.into() };
         Self { stream: BufReader::new(stream), port, key, parameters: parameters.into_iter().collect() }
