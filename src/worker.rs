@@ -173,10 +173,11 @@ async fn accept(listener: TcpListener, seats: Vec<Seat>, shared: Arc<Shared>, mu
 }
 
 async fn serve(shared: &Arc<Shared>, cell: &Arc<WorkerCell>, stream: Stream, peer: SocketAddr) {
-    match login(shared, cell, stream, peer).await {
+    // Boxed: an idle client shall not hold the room that logging in takes.
+    match Box::pin(login(shared, cell, stream, peer)).await {
         None => {}
         Some(Login::Application(session)) => session.run().await,
-        Some(Login::Replication(passthrough)) => passthrough.run().await,
+        Some(Login::Replication(passthrough)) => Box::pin(passthrough.run()).await,
         Some(Login::Console { mut stream, database, entry, .. }) => {
             let mut greeting = Vec::new();
             for (name, value) in console::parameters() {
@@ -190,12 +191,34 @@ async fn serve(shared: &Arc<Shared>, cell: &Arc<WorkerCell>, stream: Stream, pee
             let dialect = Dialect::of_database(&database).unwrap_or(Dialect::Pgherd);
             tokio::select! {
                 () = entry.entry.kick.wait() => {}
-                served = console::serve(stream, peer, Arc::clone(&entry.entry), dialect, Arc::clone(shared)) => {
+                served = Box::pin(console::serve(stream, peer, Arc::clone(&entry.entry), dialect, Arc::clone(shared))) => {
                     if let Err(error) = served {
                         tracing::debug!(client = %peer, %error, "a console session broke");
                     }
                 }
             }
         }
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Session;
+
+    fn size_of<A, F: Future>(_: impl Fn(A) -> F) -> usize {
+        std::mem::size_of::<F>()
+    }
+
+    /// Ten thousand of them are no rarity: whatever is rare must be boxed where it is awaited.
+    #[test]
+    fn an_idle_client_holds_little() {
+        type Parts = (Arc<Shared>, Arc<WorkerCell>, Stream, SocketAddr);
+        let task = size_of(|parts: Parts| async move {
+            let (shared, cell, stream, peer) = parts;
+            serve(&shared, &cell, stream, peer).await;
+        });
+        assert!(task <= 1200, "{task} bytes");
+        let session = size_of::<Box<Session>, _>(Session::run);
+        assert!(session + std::mem::size_of::<Session>() <= 2000, "{session} bytes and the session's own");
     }
 }

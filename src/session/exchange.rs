@@ -85,7 +85,7 @@ impl Session {
         };
         let ended = std::future::poll_fn(|cx| self.poll_exchange(&mut exchange, cx)).await;
         if let Ok(Ended::Lost) = ended {
-            return self.survive(exchange).await;
+            return Box::pin(self.survive(exchange)).await;
         }
         self.worker.buffers.give(&mut exchange.buffer);
         self.inbox.mark = None;
@@ -93,7 +93,7 @@ impl Session {
             Ok(Ended::Released | Ended::Lost) => Ok(()),
             Ok(Ended::CancelInFlight) => {
                 if let Some(server) = exchange.server.take() {
-                    self.release_after_cancel(server).await;
+                    Box::pin(self.release_after_cancel(server)).await;
                 }
                 Ok(())
             }

@@ -36,7 +36,7 @@ impl Session {
             }
         }
         self.begin_wait();
-        let waited = self.acquire_later(class, target, asked).await;
+        let waited = Box::pin(self.acquire_later(class, target, asked)).await;
         match (waited, self.end_wait()) {
             (Ok(checkout), false) => Ok(self.lent(checkout, asked)),
             (waited, true) => {

@@ -170,15 +170,15 @@ impl WorkerCell {
 // === impl Session: the loop ===
 
 impl Session {
-    /// Serves the client until it leaves or is made to.
-    pub async fn run(mut self) {
+    /// Serves the client until it leaves or is made to. What is rare is boxed: an idle client shall not hold its room.
+    pub async fn run(mut self: Box<Self>) {
         let close = loop {
             match self.turn().await {
                 Ok(()) => {}
                 Err(close) => break close,
             }
         };
-        self.say_goodbye(close).await;
+        Box::pin(self.say_goodbye(close)).await;
         let mut inbox = std::mem::replace(&mut self.inbox, Buffer::none());
         self.worker.buffers.give(&mut inbox);
     }
@@ -186,7 +186,7 @@ impl Session {
     /// One request, or as many as one server answers in a row.
     async fn turn(&mut self) -> Result<(), Close> {
         if self.status != TxStatus::Idle {
-            return self.answer_aborted().await;
+            return Box::pin(self.answer_aborted()).await;
         }
         let (class, ends) = self.next_request().await?;
         match ends {
