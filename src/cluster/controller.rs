@@ -9,6 +9,8 @@ use super::command::{Action, Event, Level};
 use super::failover::{Facts, Failover, Happened};
 use super::judgement::{Judge, Member};
 use super::node::{Health, NodeId};
+use super::policy::Policy;
+use super::reads;
 use super::record::Record;
 use super::story;
 use super::tide::Tide;
@@ -21,6 +23,7 @@ pub struct Controller {
     judge: Judge,
     tide: Tide,
     failover: Failover,
+    policy: Policy,
     /// As published last.
     topology: Topology,
     /// When it is to be said again who is waited for; `None` while there is a primary, or nothing was said yet.
@@ -61,9 +64,22 @@ impl Controller {
             judge: Judge::resume(&known, record),
             tide: Tide::default(),
             failover,
+            policy: Policy::default(),
             topology: known,
             next_notice: None,
         }
+    }
+
+    /// Who gets reads, from now on.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The same in the middle of things: the next event applies it.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
     }
 
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
@@ -104,7 +120,9 @@ impl Controller {
 
     /// Draws the conclusions: a new topology, and what to tell the operator.
     fn settle(&mut self, happened: Happened, actions: &mut Vec<Action>, now: Instant) {
-        let mut topology = self.judge.judge(&mut self.members, self.settings.failures, now);
+        let mut topology = self.judge.judge(&mut self.members, self.settings.failures);
+        self.tide.sample(&topology);
+        reads::choose(&mut topology, &self.topology, &mut self.members, &self.tide, &self.policy, now);
         // So that whatever is ordered bears an epoch that was never used.
         topology.epoch = self.topology.epoch;
         let told = if let Happened::Told(node) = happened { Some(node) } else { None };
@@ -117,7 +135,7 @@ impl Controller {
         let is_refused = |node: &NodeId| matches!(topology.node(*node).health, Health::Refused(_));
         actions.extend(told.filter(|_| self.failover.is_on()).filter(is_refused).map(Action::Cut));
         topology.epoch = self.topology.epoch + u64::from(differs(&self.topology, &topology));
-        self.tide.measure(&mut topology);
+        self.tide.note_at_each(&mut topology);
         story::changes(&self.topology, &topology, actions);
         self.notice(&topology, actions, now);
         self.topology = topology.clone();

@@ -16,8 +16,8 @@ use std::time::Instant;
 
 use super::chain;
 use super::command::{Failure, FailureKind};
-use super::node::{Health, Lsn, NodeId, Observation, Role};
-use super::reads;
+use super::node::{Health, NodeId, Observation, Role};
+use super::reads::Rotation;
 use super::record::Record;
 use super::status::Status;
 use super::topology::{Node, Topology};
@@ -35,6 +35,7 @@ pub(super) struct Member {
     pub(super) last_upstream: Option<NodeId>,
     /// Since when it has no WAL receiver any more; `None` while it has one, and if it never had.
     receiver_lost_at: Option<Instant>,
+    pub(super) rotation: Rotation,
 }
 
 /// What is remembered of the cluster.
@@ -63,7 +64,8 @@ impl Member {
             Health::Starting | Health::Up | Health::Refused(_) => (None, 0),
         };
         let (observation, last_upstream) = (known.observation.clone(), known.upstream);
-        Self { node, observation, failure, failures, last_upstream, receiver_lost_at: None }
+        let rotation = Rotation::default();
+        Self { node, observation, failure, failures, last_upstream, receiver_lost_at: None, rotation }
     }
 
     pub(super) fn answered(&mut self, observation: Observation) {
@@ -149,7 +151,8 @@ impl Judge {
     }
 
     /// The topology that follows from what is known; its epoch is left at 0.
-    pub(super) fn judge(&mut self, members: &mut [Member], limit: u32, now: Instant) -> Topology {
+    /// Who gets reads is chosen by `reads`.
+    pub(super) fn judge(&mut self, members: &mut [Member], limit: u32) -> Topology {
         self.system = self.system.learn(members);
         let system = self.system.identifier();
         let mut nodes: Vec<Node> = members.iter().map(|member| describe(member, system, limit)).collect();
@@ -167,12 +170,12 @@ impl Judge {
             standbys: Vec::new(),
             no_primary_because,
             status: Status::default(),
+            mark: None,
         };
-        measure(&mut topology);
+        connect(&mut topology);
         for (member, node) in members.iter_mut().zip(&topology.nodes) {
             member.last_upstream = node.upstream.or(member.last_upstream);
         }
-        reads::choose(&mut topology, members, now);
         topology
     }
 
@@ -293,21 +296,13 @@ fn describe(member: &Member, system: Option<u64>, limit: u32) -> Node {
     node
 }
 
-/// Who streams from whom, and how far behind the primary each standby is.
-fn measure(topology: &mut Topology) {
-    let written = topology.primary.and_then(|id| topology.node(id).observation.as_ref()?.received);
+/// Who streams from whom.
+fn connect(topology: &mut Topology) {
     let upstreams: Vec<Option<NodeId>> =
         topology.nodes.iter().map(|node| chain::upstream(&topology.nodes, node)).collect();
     for (node, upstream) in topology.nodes.iter_mut().zip(upstreams) {
         node.upstream = upstream;
-        let Some(told) = node.observation.as_ref().filter(|_| reads::is_standby(node)) else { continue };
-        node.lag_bytes = lag(told.replayed, written);
-        node.lag_ms = told.replay_delay_ms;
     }
-}
-
-fn lag(replayed: Option<Lsn>, written: Option<Lsn>) -> Option<u64> {
-    Some(replayed?.distance_to(written?))
 }
 
 fn refuse(nodes: &mut [Node], id: NodeId, reason: &str) {

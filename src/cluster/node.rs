@@ -45,6 +45,8 @@ pub struct Observation {
     pub replayed: Option<Lsn>,
     /// Primary: where its next record will go (`pg_current_wal_insert_lsn()`), see [`Lsn::without_page_header`].
     pub inserted: Option<Lsn>,
+    /// Standby: somebody has paused its replay.
+    pub is_replay_paused: bool,
     /// Age of the last replayed transaction's commit when more WAL is waiting to be replayed; 0 when all is replayed.
     pub replay_delay_ms: Option<u64>,
     /// Standby: there is a WAL receiver that is or was connected.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::node::{Health, NodeId, Observation, Role};
+use super::node::{Health, Lsn, NodeId, Observation, Role};
 use super::status::Status;
 use crate::config::{self, Config};
 
@@ -22,6 +22,17 @@ pub struct Topology {
     pub no_primary_because: Option<String>,
     /// Of the primary, and of what is done about it.
     pub status: Status,
+    /// The primary's newest position that is known.
+    pub mark: Option<Mark>,
+}
+
+/// How far the primary was at some moment: all that was committed before `at` stands before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// When it was asked for.
+    pub at: Instant,
+    pub timeline: u32,
+    pub lsn: Lsn,
 }
 
 #[derive(Clone, Debug)]
@@ -35,10 +46,18 @@ pub struct Node {
     /// What an operator should look at although the node counts as it does: it is full (53300), the monitor's login is
     /// refused, probes are failing but not yet often enough …
     pub warning: Option<String>,
+    /// Standby: why it gets no reads although it is up.
+    pub no_reads: Option<String>,
+    /// Its share of the reads just now, beside the others'; 0: none.
+    pub weight: u32,
+    /// `[[node]] zone`, and whether `routing.zone` has it come first.
+    pub zone: String,
+    pub is_near: bool,
     /// The last successful probe's answer, kept while the node is down.
     pub observation: Option<Observation>,
     pub upstream: Option<NodeId>,
-    /// Behind the primary's write position, in bytes (replayed), and in ms.
+    /// Behind the primary: WAL it had written when this node told last, and that is not replayed here; and for how long at
+    /// least some of it was there.
     pub lag_bytes: Option<u64>,
     pub lag_ms: Option<u64>,
     /// Standby: whatever the primary had acknowledged by then is visible here.
@@ -63,7 +82,13 @@ impl Topology {
             standbys: Vec::new(),
             no_primary_because: Some("no node was asked yet".into()),
             status: Status::default(),
+            mark: None,
         }
+    }
+
+    /// A position by which all stands that was committed before `wrote`, if one was sampled since.
+    pub fn mark_after(&self, wrote: Instant) -> Option<Mark> {
+        self.mark.filter(|mark| mark.at > wrote)
     }
 
     pub fn node(&self, id: NodeId) -> &Node {
@@ -89,6 +114,10 @@ impl Node {
             role: Role::Unknown,
             health: Health::Starting,
             warning: None,
+            no_reads: None,
+            weight: node.weight,
+            zone: node.zone.clone(),
+            is_near: true,
             observation: None,
             upstream: None,
             lag_bytes: None,

@@ -35,7 +35,8 @@ macro_rules! state_query {
              CASE WHEN standby THEN (extract(epoch FROM clock_timestamp() - receiver.last_msg_receipt_time) * 1000)::int8 END, \
              current_setting('synchronous_standby_names'), \
              CASE WHEN standby AND pg_has_role('pg_read_all_settings', 'USAGE') \
-                  THEN hashtext(current_setting('primary_conninfo')) END",
+                  THEN hashtext(current_setting('primary_conninfo')) END, \
+             CASE WHEN standby THEN pg_is_wal_replay_paused() END",
             $more_columns,
             " FROM self LEFT JOIN pg_stat_wal_receiver AS receiver ON standby"
         )
@@ -119,6 +120,8 @@ pub(super) fn read_state(
     let heard_ms = columns.maybe_number::<i64>()?;
     let sync_names = columns.text()?.to_owned();
     let upstream_hash = columns.maybe_number()?;
+    // Since PostgreSQL 14 as soon as it is asked for.
+    let is_replay_paused = columns.next()? == Some("t");
     let identity = match identity {
         Some(identity) => identity,
         None => Identity { system_identifier: columns.number()?, timeline: columns.number()? },
@@ -138,6 +141,7 @@ pub(super) fn read_state(
         received,
         replayed,
         inserted,
+        is_replay_paused,
         // Negative when the clocks of primary and standby differ.
         replay_delay_ms: replay_delay_ms.map(not_negative),
         has_receiver,
@@ -244,6 +248,7 @@ mod tests {
             "NULL",
             "ANY 1 (pg2, pg3)",
             "NULL",
+            "NULL",
         ];
         let (told, hidden) = read(&row);
         assert!(!told.in_recovery);
@@ -273,9 +278,10 @@ mod tests {
             "-5",
             "",
             "-77",
+            "t",
         ];
         let (told, hidden) = read(&row);
-        assert!(told.in_recovery && !hidden.upstream);
+        assert!(told.in_recovery && told.is_replay_paused && !hidden.upstream);
         assert_eq!((told.received, told.replayed), (Some(Lsn(0x1_0000_000A)), Some(Lsn(0x1_0000_0009))));
         assert_eq!(told.upstream, Some(("10.0.0.1".into(), 5432)));
         assert_eq!((told.replay_delay_ms, told.heard_ms), (Some(0), Some(0)), "the clocks differ");
@@ -285,7 +291,7 @@ mod tests {
     #[test]
     fn a_role_without_pg_monitor_sees_that_there_is_a_receiver_only() {
         let (told, hidden) = read(&[
-            "t", "1/A", "1/A", "0", "NULL", "NULL", "77", "NULL", "NULL", "150018", "15.18", "NULL", "", "NULL",
+            "t", "1/A", "1/A", "0", "NULL", "NULL", "77", "NULL", "NULL", "150018", "15.18", "NULL", "", "NULL", "f",
         ]);
         assert!(hidden.upstream && told.upstream.is_none());
     }
@@ -320,6 +326,7 @@ mod tests {
             "NULL",
             "",
             "NULL",
+            "f",
             "7123456789",
             "4",
         ];

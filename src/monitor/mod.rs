@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use self::perform::{Handle, Performer};
 pub use self::probe::Prober;
 pub use self::state::StateFile;
-use crate::cluster::{Controller, Event, NodeId, Settings};
+use crate::cluster::{Controller, Event, NodeId, Policy, Settings};
 use crate::config::{self, Config};
 use crate::orders::Request;
 use crate::shared::Shared;
@@ -67,7 +67,10 @@ async fn keep_true(
 ) {
     let (failures, failover) = (config.monitor.failures, config.failover.clone());
     let limits = Settings { failures, notice_interval: NOTICE_INTERVAL, failover };
-    let mut controller = Controller::resume(nodes, limits, &shared.topology.latest(), state.record());
+    let names = || nodes.iter().map(|node| node.name.as_str());
+    let mut seen = shared.config.version();
+    let mut controller = Controller::resume(nodes, limits, &shared.topology.latest(), state.record())
+        .with_policy(Policy::of(&shared.config.load(), names()));
     let (reports, inbox) = mpsc::channel(nodes.len().max(1));
     // Dropping the set ends the tasks.
     let mut probers = JoinSet::new();
@@ -83,6 +86,10 @@ async fn keep_true(
     let mut performer = Performer { shared, handles, state, hooks, reports, asking, last_order: 0 };
     let mut ears = Ears { inbox, probers, orders, drain_seen: Instant::now() };
     while let Some(event) = ears.next(&controller, &mut performer).await {
+        let version = shared.config.version();
+        if std::mem::replace(&mut seen, version) != version {
+            controller.set_policy(Policy::of(&shared.config.load(), names()));
+        }
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             for action in controller.handle(event, Instant::now()) {

@@ -4,14 +4,15 @@
 //! ```text
 //! ## an external promotion is followed at once
 //! nodes pg1 pg2=10.0.0.2:5433 pg3        # host = name and port 5432 unless given; `failures=N` (default 3), `mode=automatic`
+//! # `max_lag=MS max_lag_bytes=N slow_start=MS zone=Z primary_weight=N`; of a node: `weight=pg2:50 in=pg2:Z`
 //! # `durability=quorum grace=MS witnesses=N pause=MS drain=MS hook=fence` (default: failover is off)
 //! 0     pg1 primary tli=1 lsn=0/3000000  # milliseconds from the start; sys=N (default 7)
 //! 0     pg2 standby from=pg1 heard=MS severed=pg1 sync=NAME names=ANY_1_(pg1,pg3)
-//! 0     pg2 standby tli=1 lsn=0/3000000 replayed=0/2000000 from=pg1 delay=12
+//! 0     pg2 standby tli=1 lsn=0/3000000 replayed=0/2000000 from=pg1 delay=12 paused=yes
 //! 1000  pg1 fails refused: text          # refused | timeout | notserving | full | denied | broken
 //! 1000  passes                           # deadlines up to then are kept before every event
 //! expect primary=pg2 standbys=pg1,pg3 epoch=+1    # `none` for nobody; epoch=N, `same` or `+N` since the last expect
-//! expect pg1 role=primary health=refused upstream=pg2 lag=4096 delay=12 reason~text warning~text
+//! expect pg1 role=primary health=refused upstream=pg2 lag=4096 delay=12 weight=50 reason~text warning~text
 //! expect because~text                    # why there is no primary
 //! 1000  pg2 did promote: not why          # or `done`, `unknown why`; `repoint: …`; `open: opened 700`: xmax
 //! 1000  pg2 is cut off lsn=0/4000000     # it did sever: done, and told its position since
@@ -36,7 +37,7 @@ use std::time::{Duration, Instant};
 use pgherd::cluster::status::{State, TRANSITIONS};
 use pgherd::cluster::{
     Action, Command, Controller, Event, Failure, FailureKind, Hook, Level, Lsn, NodeId, Observation, Order, Outcome,
-    Record, Settings,
+    Policy, Record, Settings, Share,
 };
 use pgherd::cluster::{Node, Topology};
 use pgherd::config;
@@ -152,6 +153,7 @@ struct World {
     epoch: u64,
     logs: Vec<(Level, String)>,
     settings: Settings,
+    policy: Policy,
     /// Written down last.
     record: Record,
     /// Changes of `status.state`.
@@ -169,7 +171,11 @@ impl World {
         let mut settings =
             Settings { failures: 3, notice_interval: Duration::from_secs(10), failover: config::Failover::default() };
         let mut nodes = Vec::new();
+        let mut policy = Policy::default();
         for word in line.split_whitespace() {
+            if policy_word(&mut policy, &mut nodes, word)? {
+                continue;
+            }
             if let Some(failures) = word.strip_prefix("failures=") {
                 settings.failures = number(failures)?;
                 continue;
@@ -190,8 +196,9 @@ impl World {
         }
         let start = Instant::now();
         Ok(Self {
-            controller: Controller::new(&nodes, settings.clone()),
+            controller: Controller::new(&nodes, settings.clone()).with_policy(policy.clone()),
             settings,
+            policy,
             record: Record::default(),
             seen: Vec::new(),
             orders: 0,
@@ -285,7 +292,8 @@ impl World {
     /// The proxy is killed and started again: only what was written down is known.
     fn restart(&mut self) {
         let unknown = Topology::unknown(&self.nodes);
-        self.controller = Controller::resume(&self.nodes, self.settings.clone(), &unknown, &self.record);
+        self.controller = Controller::resume(&self.nodes, self.settings.clone(), &unknown, &self.record)
+            .with_policy(self.policy.clone());
         self.topology = unknown;
         self.done.clear();
         self.logs.clear();
@@ -338,6 +346,7 @@ impl World {
             received: Some(Lsn(0x300_0000)),
             replayed: None,
             inserted: None,
+            is_replay_paused: false,
             replay_delay_ms: None,
             has_receiver: false,
             upstream: None,
@@ -359,6 +368,7 @@ impl World {
                 "replayed" => observation.replayed = Some(value.parse().map_err(|()| format!("`{value}` is no LSN"))?),
                 "delay" => observation.replay_delay_ms = Some(number(value)?),
                 "heard" => observation.heard_ms = Some(number(value)?),
+                "paused" => observation.is_replay_paused = value == "yes",
                 "sync" => observation.sync_name = Some(value.into()),
                 "names" => observation.sync_names = Some(value.replace('_', " ")),
                 "severed" => observation.severed_from = Some(self.address(value)?),
@@ -518,6 +528,25 @@ fn settings_word(failover: &mut config::Failover, word: &str) -> Result<bool, St
     Ok(true)
 }
 
+/// A word of `nodes …` about who gets reads.
+fn policy_word(policy: &mut Policy, nodes: &mut [config::Node], word: &str) -> Result<bool, String> {
+    let Some((key, value)) = word.split_once('=') else { return Ok(false) };
+    let (name, of_node) = value.split_once(':').unwrap_or_default();
+    let node = nodes.iter_mut().find(|node| node.name == name).ok_or("the node comes first");
+    match key {
+        "max_lag" => policy.max_lag = Duration::from_millis(number(value)?),
+        "max_lag_bytes" => policy.max_lag_bytes = number(value)?,
+        "slow_start" => policy.slow_start = Duration::from_millis(number(value)?),
+        "zone" => policy.zone = value.into(),
+        "primary_weight" => policy.primary_weight = number(value)?,
+        "weight" => node?.weight = number(of_node)?,
+        "in" => node?.zone = of_node.into(),
+        _ => return Ok(false),
+    }
+    policy.shares = nodes.iter().map(|node| Share { weight: node.weight, zone: node.zone.clone() }).collect();
+    Ok(true)
+}
+
 /// `promote: done`, `promote: not why`, `repoint: unknown why`
 fn parse_outcome(text: &str) -> Result<(Command, Outcome), String> {
     let (command, outcome) = text.split_once(": ").ok_or("command: outcome is wanted")?;
@@ -550,6 +579,8 @@ fn check_node(topology: &Topology, node: &Node, facts: &str) -> Result<(), Strin
         "health" => equal(node.health.as_str(), value),
         "lag" => equal(&or_none(node.lag_bytes), value),
         "delay" => equal(&or_none(node.lag_ms), value),
+        "weight" => equal(&node.weight.to_string(), value),
+        "near" => equal(if node.is_near { "yes" } else { "no" }, value),
         "upstream" => equal(node.upstream.map_or("none", |id| &topology.node(id).name), value),
         "reason" => contains(node.health.reason(), value),
         "warning" if value == "none" => equal(node.warning.as_deref().unwrap_or("none"), value),

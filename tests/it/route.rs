@@ -144,6 +144,10 @@ fn topology(words: &str, because: Option<&str>) -> Topology {
         lag_ms: None,
         caught_up_at: None,
         warning: None,
+        no_reads: None,
+        weight: 100,
+        zone: String::new(),
+        is_near: true,
     });
     Topology {
         epoch: 1,
@@ -153,6 +157,7 @@ fn topology(words: &str, because: Option<&str>) -> Topology {
         standbys: standbys.split(',').filter(|name| !name.is_empty()).map(node).collect(),
         no_primary_because: because.map(str::to_owned),
         status: Status::default(),
+        mark: None,
     }
 }
 

@@ -121,6 +121,7 @@ fn observation(at: Instant, in_recovery: bool) -> Observation {
         received: Some(Lsn(0x16_B374_D848)),
         replayed: Some(Lsn(0x16_B374_D748)),
         inserted: None,
+        is_replay_paused: false,
         replay_delay_ms: Some(250),
         has_receiver: in_recovery,
         upstream: None,

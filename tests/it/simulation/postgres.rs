@@ -150,6 +150,7 @@ impl Node {
             received: is_known.then_some(Lsn(self.at.lsn)),
             replayed: Some(Lsn(replayed)),
             inserted: self.is_primary.then_some(Lsn(self.at.lsn)),
+            is_replay_paused: false,
             replay_delay_ms: None,
             has_receiver: self.receiver.is_some(),
             upstream: self.receiver.map(|receiver| address(receiver.from)),
