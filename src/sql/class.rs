@@ -254,6 +254,11 @@ impl Effects {
     }
 
     #[must_use]
+    pub const fn and(self, these: Self) -> Self {
+        Self(self.0 | these.0)
+    }
+
+    #[must_use]
     pub const fn without(self, these: Self) -> Self {
         Self(self.0 & !these.0)
     }

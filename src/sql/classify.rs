@@ -10,6 +10,9 @@ use super::{query, utility};
 /// Beyond this only the first word of a text is looked at, so that one huge text costs no pause.
 const MAX_SCANNED_BYTES: usize = 1 << 20;
 
+/// What a query's `INTO` leaves behind.
+const MADE_BY_INTO: Effects = Effects::TEMP_TABLE.and(Effects::DDL);
+
 /// The class of a text of one or several statements. A query longer than `max_bytes` is a write.
 pub fn classify(text: &[u8], max_bytes: usize, catalog: &impl Catalog) -> Class {
     if text.len() > MAX_SCANNED_BYTES {
@@ -47,9 +50,9 @@ fn classify_one(statement: &[u8], limits: Limits, catalog: &impl Catalog) -> Cla
         Verb::Table => table(rest, traits, limits, catalog),
         Verb::Explain => explain(rest, limits, catalog).with_effects(traits.effects),
         Verb::Copy => copy(rest, traits, limits, catalog).with_effects(traits.effects),
-        // INSERT INTO temp … names a table so
-        Verb::Change => Class::write(Reason::DataChange).with_effects(traits.effects.without(Effects::TEMP_TABLE)),
-        _ => utility::classify(verb, rest).with_effects(traits.effects.without(Effects::TEMP_TABLE)),
+        // INTO makes nothing in them: INSERT INTO temp … names a table so
+        Verb::Change => Class::write(Reason::DataChange).with_effects(traits.effects.without(MADE_BY_INTO)),
+        _ => utility::classify(verb, rest).with_effects(traits.effects.without(MADE_BY_INTO)),
     }
 }
 
@@ -104,7 +107,9 @@ fn explained(statement: &[u8], limits: Limits, catalog: &impl Catalog) -> Class 
         Verb::Table => table(&statement[after..], traits, limits, catalog),
         Verb::Change => Class::write(Reason::DataChange),
         Verb::Execute => Class::write(Reason::Prepared),
-        Verb::Create | Verb::Utility => Class::write(Reason::Utility),
+        // EXPLAIN ANALYZE makes the table
+        Verb::Create => utility::classify(verb, &statement[after..]),
+        Verb::Utility => Class::write(Reason::Utility),
         Verb::Declare => Class::write(Reason::Cursor),
         _ => Class::write(Reason::Unparsed),
     }

@@ -36,7 +36,11 @@ pub(super) enum Verb {
     /// DO, CALL.
     Procedure,
     Create,
-    /// The known rest: DDL, maintenance, GRANT, LOCK, NOTIFY …
+    /// ALTER, DROP.
+    Alter,
+    /// IMPORT FOREIGN SCHEMA.
+    Import,
+    /// The known rest: maintenance, GRANT, LOCK, NOTIFY …
     Utility,
     /// No command of PostgreSQL.
     Unknown,
@@ -92,9 +96,9 @@ fn verb_of(word: &[u8]) -> Verb {
         b"load" => Verb::Load,
         b"do" | b"call" => Verb::Procedure,
         b"create" => Verb::Create,
-        b"alter" | b"drop" | b"truncate" | b"comment" | b"security" | b"import" | b"refresh" | b"reassign" => {
-            Verb::Utility
-        }
+        b"alter" | b"drop" => Verb::Alter,
+        b"import" => Verb::Import,
+        b"truncate" | b"comment" | b"security" | b"refresh" | b"reassign" => Verb::Utility,
         b"grant" | b"revoke" | b"lock" | b"notify" | b"vacuum" | b"analyze" | b"analyse" | b"cluster" | b"reindex"
         | b"checkpoint" => Verb::Utility,
         _ => Verb::Unknown,

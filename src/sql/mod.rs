@@ -8,15 +8,18 @@ pub mod cache;
 pub mod catalog;
 pub mod class;
 pub mod classify;
+mod ddl;
 pub mod fingerprint;
 mod functions;
 mod keywords;
 pub mod knowledge;
 mod query;
 pub mod scanner;
+mod scope;
 pub mod set;
 pub mod statements;
 mod traits;
+mod types;
 mod utility;
 
 pub use cache::Cache;

@@ -6,16 +6,18 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, FunctionArguments, Ident, ObjectName, Query, Select, SelectFlavor, SetExpr, Statement,
-    TableFactor, Visit, Visitor,
+    AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArgumentClause, FunctionArguments, Ident,
+    ObjectName, Query, Select, SelectFlavor, SelectItem, SetExpr, Statement, TableFactor, Visit, Visitor,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token as ParserToken, Tokenizer};
 
-use super::catalog::{Catalog, RelationFact};
+use super::catalog::{BuiltIn, Catalog, FunctionFact, TypeFact};
 use super::class::Reason;
 use super::scanner::{Scanner, TokenKind};
+use super::scope::{self, Scopes};
+use super::types::{self, TypeName};
 
 /// A longer text is not parsed: flat operator chains become trees as deep as they are long, and dropping one
 /// of some 16,000 links overflows a 2 MiB stack.
@@ -36,7 +38,7 @@ pub(super) fn check(text: &str, catalog: &impl Catalog) -> Result<(), Reason> {
     let [Statement::Query(query)] = &parsed.map_err(|_| Reason::Unparsed)?[..] else {
         return Err(Reason::Unparsed);
     };
-    match query.visit(&mut PlainRead { catalog, with: Vec::new() }) {
+    match query.visit(&mut PlainRead { catalog, with: Scopes::default(), calls: false }) {
         ControlFlow::Break(reason) => Err(reason),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -89,8 +91,9 @@ fn same_tokens(tokens: &[ParserToken], text: &str) -> bool {
 /// Walks a query and stops at the first thing that is not known to be a plain read.
 struct PlainRead<'a, C> {
     catalog: &'a C,
-    /// Names that WITH has given so far.
-    with: Vec<String>,
+    with: Scopes,
+    /// The name of the FROM item at hand is a function's.
+    calls: bool,
 }
 
 type Verdict = ControlFlow<Reason>;
@@ -111,34 +114,118 @@ impl<C: Catalog> PlainRead<'_, C> {
         self.catalog.function(schema.as_deref(), &name).against().map_or(ControlFlow::Continue(()), refuse)
     }
 
-    fn relation(&self, schema: Option<&str>, name: &str) -> Verdict {
-        match self.catalog.relation(schema, name) {
-            RelationFact::Unknown if schema.is_none() && self.with.iter().any(|with| with == name) => {
-                ControlFlow::Continue(())
-            }
-            fact => fact.against().map_or(ControlFlow::Continue(()), refuse),
-        }
+    fn named(&self, function: &str) -> Verdict {
+        self.catalog.function(None, function).against().map_or(ControlFlow::Continue(()), refuse)
     }
 
+    fn relation(&self, schema: Option<&str>, name: &str) -> Verdict {
+        if schema.is_none() && self.with.has(name) {
+            return ControlFlow::Continue(());
+        }
+        self.catalog.relation(schema, name).against().map_or(ControlFlow::Continue(()), refuse)
+    }
+
+    /// Changes of data, and all that is not listed, at the top of a query.
     fn body(&self, body: &SetExpr) -> Verdict {
         match body {
-            SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) => ControlFlow::Continue(()),
+            SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) | SetExpr::Table(_) => {
+                ControlFlow::Continue(())
+            }
             SetExpr::SetOperation { left, right, .. } => {
                 self.body(left)?;
                 self.body(right)
-            }
-            SetExpr::Table(table) => {
-                // its names come without their quotes: fold nothing
-                let name = table.table_name.as_deref().unwrap_or("only");
-                if name.eq_ignore_ascii_case("only") {
-                    return refuse(Reason::Temporary);
-                }
-                self.relation(table.schema_name.as_deref(), &name.to_ascii_lowercase())
             }
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
                 refuse(Reason::DataChange)
             }
         }
+    }
+
+    /// What `TABLE t` names, once the names of its WITH are known.
+    fn tables(&self, body: &SetExpr) -> Verdict {
+        match body {
+            SetExpr::SetOperation { left, right, .. } => {
+                self.tables(left)?;
+                self.tables(right)
+            }
+            SetExpr::Table(table) => {
+                let name = table.table_name.as_deref().unwrap_or("only");
+                if name.eq_ignore_ascii_case("only") {
+                    return refuse(Reason::Temporary);
+                }
+                // it comes without its quotes: either spelling may be meant
+                let schema = table.schema_name.as_deref();
+                self.relation(schema, name)?;
+                self.relation(schema.map(str::to_ascii_lowercase).as_deref(), &name.to_ascii_lowercase())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn data_type(&self, data_type: &DataType) -> Verdict {
+        match types::type_name(data_type) {
+            TypeName::OfGrammar(name) => self.named_type(None, name),
+            TypeName::Foreign(name) => self.named_type(None, &name),
+            TypeName::Custom(name) => self.custom_type(name),
+        }
+    }
+
+    fn custom_type(&self, name: &ObjectName) -> Verdict {
+        let Some((schema, name)) = folded(name) else { return refuse(Reason::UnknownType) };
+        self.named_type(schema.as_deref(), &name)
+    }
+
+    fn named_type(&self, schema: Option<&str>, name: &str) -> Verdict {
+        match self.catalog.type_name(schema, name) {
+            TypeFact::Harmless => ControlFlow::Continue(()),
+            TypeFact::Unknown => refuse(Reason::UnknownType),
+        }
+    }
+
+    fn function(&self, function: &Function) -> Verdict {
+        require(matches!(function.parameters, FunctionArguments::None) && !function.uses_odbc_syntax)?;
+        if let FunctionArguments::List(list) = &function.args {
+            for clause in &list.clauses {
+                if let FunctionArgumentClause::JsonReturningClause(returning) = clause {
+                    self.data_type(&returning.data_type)?;
+                }
+            }
+        }
+        self.call(&function.name)
+    }
+
+    /// `row.name` may be a call of `name(row)` ("Using Composite Types in Queries"): only the database's own functions take
+    /// rows, so a name that pg_catalog has as well is taken for a column's.
+    fn field(&self, name: &Ident) -> Verdict {
+        let name = scope::folded(name);
+        match self.catalog.function(None, &name) {
+            FunctionFact::Writes if BuiltIn.function(None, &name) != FunctionFact::Writes => {
+                refuse(Reason::WritingFunction)
+            }
+            FunctionFact::Volatile => refuse(Reason::VolatileFunction),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    /// `mood 'ok'` is a constant of a type; the parser takes the text for a column's name.
+    fn constant(&self, item: &SelectItem) -> Verdict {
+        match item {
+            SelectItem::ExprWithAlias { expr, alias } if alias.quote_style == Some('\'') => match expr {
+                Expr::Identifier(name) => self.custom_type(&ObjectName::from(vec![name.clone()])),
+                Expr::CompoundIdentifier(names) => self.custom_type(&ObjectName::from(names.clone())),
+                _ => refuse(Reason::UnsupportedSyntax),
+            },
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn fields(&self, chain: &[AccessExpr]) -> Verdict {
+        for access in chain {
+            if let AccessExpr::Dot(Expr::Identifier(name)) = access {
+                self.field(name)?;
+            }
+        }
+        ControlFlow::Continue(())
     }
 }
 
@@ -153,13 +240,16 @@ impl<C: Catalog> Visitor for PlainRead<'_, C> {
         if !query.locks.is_empty() {
             return refuse(Reason::RowLock);
         }
-        let with = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.with.extend(
-            with.filter_map(|cte| folded(&ObjectName::from(vec![cte.alias.name.clone()]))).map(|(_, name)| name),
-        );
+        self.with.enter(query);
         require(query.for_clause.is_none() && query.settings.is_none() && query.format_clause.is_none())?;
         require(query.pipe_operators.is_empty())?;
         self.body(&query.body)
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> Verdict {
+        self.tables(&query.body)?;
+        self.with.leave(query);
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> Verdict {
@@ -170,10 +260,14 @@ impl<C: Catalog> Visitor for PlainRead<'_, C> {
         require(select.prewhere.is_none() && select.qualify.is_none() && select.value_table_mode.is_none())?;
         require(select.cluster_by.is_empty() && select.distribute_by.is_empty() && select.sort_by.is_empty())?;
         require(select.exclude.is_none() && select.select_modifiers.is_none())?;
-        require(matches!(select.flavor, SelectFlavor::Standard))
+        require(matches!(select.flavor, SelectFlavor::Standard))?;
+        select.projection.iter().try_for_each(|item| self.constant(item))
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> Verdict {
+        if std::mem::take(&mut self.calls) {
+            return self.call(relation);
+        }
         match folded(relation) {
             // `FROM ONLY t` is read as a relation `only` with an alias
             Some((None, name)) if name == "only" => refuse(Reason::Temporary),
@@ -183,11 +277,16 @@ impl<C: Catalog> Visitor for PlainRead<'_, C> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> Verdict {
+        for data_type in types::declared(factor) {
+            self.data_type(data_type)?;
+        }
         match factor {
-            TableFactor::Table { name, args, with_hints, version, partitions, json_path, index_hints, .. } => {
+            TableFactor::Table { args, with_hints, version, partitions, json_path, index_hints, .. } => {
                 require(with_hints.is_empty() && version.is_none() && partitions.is_empty())?;
                 require(json_path.is_none() && index_hints.is_empty())?;
-                if args.is_some() { self.call(name) } else { ControlFlow::Continue(()) }
+                // its name is what is visited next
+                self.calls = args.is_some();
+                ControlFlow::Continue(())
             }
             TableFactor::Function { name, .. } => self.call(name),
             TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } => ControlFlow::Continue(()),
@@ -199,10 +298,19 @@ impl<C: Catalog> Visitor for PlainRead<'_, C> {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> Verdict {
         match expr {
-            Expr::Function(function) => {
-                require(matches!(function.parameters, FunctionArguments::None) && !function.uses_odbc_syntax)?;
-                self.call(&function.name)
+            Expr::Function(function) => self.function(function),
+            Expr::Cast { kind, data_type, format, .. } => {
+                require(matches!(kind, CastKind::Cast | CastKind::DoubleColon) && format.is_none())?;
+                self.data_type(data_type)
             }
+            Expr::TypedString(typed) => self.data_type(&typed.data_type),
+            Expr::CompoundIdentifier(names) => names.last().map_or(ControlFlow::Continue(()), |name| self.field(name)),
+            Expr::CompoundFieldAccess { access_chain, .. } => self.fields(access_chain),
+            // they are called by the search path when they are written with commas
+            Expr::Ceil { .. } => self.named("ceil"),
+            Expr::Floor { .. } => self.named("floor"),
+            Expr::Substring { .. } => self.named("substring"),
+            Expr::Overlay { .. } => self.named("overlay"),
             Expr::BinaryOp { op, .. } | Expr::AnyOp { compare_op: op, .. } | Expr::AllOp { compare_op: op, .. } => {
                 operator(op)
             }
@@ -229,8 +337,6 @@ fn is_listed(expr: &Expr) -> bool {
     matches!(
         expr,
         Identifier(_)
-            | CompoundIdentifier(_)
-            | CompoundFieldAccess { .. }
             | IsFalse(_)
             | IsNotFalse(_)
             | IsTrue(_)
@@ -250,19 +356,13 @@ fn is_listed(expr: &Expr) -> bool {
             | ILike { .. }
             | SimilarTo { .. }
             | UnaryOp { .. }
-            | Cast { .. }
             | AtTimeZone { .. }
             | Extract { .. }
-            | Ceil { .. }
-            | Floor { .. }
             | Position { .. }
-            | Substring { .. }
             | Trim { .. }
-            | Overlay { .. }
             | Collate { .. }
             | Nested(_)
             | Value(_)
-            | TypedString(_)
             | Case { .. }
             | Exists { .. }
             | Subquery(_)
@@ -279,11 +379,7 @@ fn is_listed(expr: &Expr) -> bool {
 
 /// (schema, name) as PostgreSQL folds them; a database before them is dropped. `None`: no plain names.
 fn folded(name: &ObjectName) -> Option<(Option<String>, String)> {
-    let fold = |ident: &Ident| match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_ascii_lowercase(),
-    };
-    let part = |at: usize| name.0.get(at)?.as_ident().map(fold);
+    let part = |at: usize| name.0.get(at)?.as_ident().map(scope::folded);
     match name.0.len() {
         1 => Some((None, part(0)?)),
         2 => Some((Some(part(0)?), part(1)?)),

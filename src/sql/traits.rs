@@ -42,8 +42,9 @@ impl Traits {
     }
 
     fn note(&mut self, token: Token, window: Window, text: &[u8], catalog: &impl Catalog) {
+        self.target(token, window, text);
         match token.kind {
-            TokenKind::Word => self.word(token, window[0], text),
+            TokenKind::Word => self.word(token, window, text, catalog),
             TokenKind::Operator => {
                 self.links += 1;
                 if !is_known_operator(token, window, text, catalog) {
@@ -60,21 +61,35 @@ impl Traits {
         }
     }
 
-    fn word(&mut self, token: Token, before: Option<Token>, text: &[u8]) {
+    /// After INTO: SELECT makes a table of this name.
+    fn target(&mut self, token: Token, [into, before, _]: Window, text: &[u8]) {
+        let is = |token: Option<Token>, words: &[&str]| {
+            token.is_some_and(|token| words.iter().any(|word| token.is_word(text, word)))
+        };
+        // INSERT and MERGE have their tables; `AS into` is a column's name
+        if !is(into, &["into"]) || is(before, &["insert", "merge", "as"]) {
+            return;
+        }
+        let temporary = is(Some(token), &["temp", "temporary", "local", "global", "pg_temp"]);
+        self.effects |= if temporary { Effects::TEMP_TABLE } else { Effects::DDL };
+    }
+
+    fn word(&mut self, token: Token, window: Window, text: &[u8], catalog: &impl Catalog) {
         let is = |word| token.is_word(text, word);
-        let after = |word| before.is_some_and(|token| token.is_word(text, word));
+        let after = |word| window[0].is_some_and(|token| token.is_word(text, word));
         match token.end - token.start {
             2 | 3 if is("or") || is("and") || is("is") || is("at") || is("not") => self.links += 1,
             4 | 5 | 7 if is("like") || is("ilike") || is("collate") || is("between") => self.links += 1,
             5 | 6 | 9 if is("union") || is("except") || is("intersect") => self.links += 1,
             _ => {}
         }
+        if !meant(token, text).iter().all(|name| catalog.operator(None, name) == OperatorFact::Harmless) {
+            self.say(Reason::UnknownOperator);
+        }
         if is("into") {
             self.say(if after("insert") || after("merge") { Reason::DataChange } else { Reason::SelectInto });
         } else if after("for") && (is("update") || is("share") || is("no") || is("key")) {
             self.say(Reason::RowLock);
-        } else if after("into") && (is("temp") || is("temporary") || is("local") || is("global") || is("pg_temp")) {
-            self.effects |= Effects::TEMP_TABLE;
         }
     }
 
@@ -112,11 +127,39 @@ fn is_known_operator(token: Token, window: Window, text: &[u8], catalog: &impl C
         _ => None,
     };
     match std::str::from_utf8(token.text(text)) {
-        // not operators of the catalog: named arguments, `:=`, the other spelling of <>
-        Ok("=>" | "=" | "!=" | "*") if schema.is_none() => true,
+        // no operators of the catalog: a named argument, all columns
+        Ok("=>") if schema.is_none() => true,
+        Ok("*") if schema.is_none() && is_start(window[0], text) => true,
+        // another spelling
+        Ok("!=") if schema.is_none() => catalog.operator(None, "<>") == OperatorFact::Harmless,
         Ok(name) => catalog.operator(schema.as_deref(), name) == OperatorFact::Harmless,
         Err(_) => false,
     }
+}
+
+/// The operators that a word of the grammar stands for ("Parser Stage": they are looked up by name as any other).
+fn meant(token: Token, text: &[u8]) -> &'static [&'static str] {
+    const MEANINGS: [(&str, &[&str]); 9] = [
+        ("in", &["="]),
+        ("case", &["="]),
+        ("like", &["~~", "!~~"]),
+        ("ilike", &["~~*", "!~~*"]),
+        ("using", &["="]),
+        ("nullif", &["="]),
+        ("similar", &["~", "!~"]),
+        ("between", &["<", "<=", ">", ">="]),
+        ("distinct", &["="]),
+    ];
+    let meaning = MEANINGS.iter().find(|(word, _)| token.is_word(text, word));
+    meaning.map_or(&[], |(_, operators)| operators)
+}
+
+/// Does an expression start behind this token, and not go on?
+fn is_start(before: Option<Token>, text: &[u8]) -> bool {
+    before.is_none_or(|token| {
+        [b'(', b',', b'.'].iter().any(|symbol| token.is_symbol(text, *symbol))
+            || ["select", "distinct", "all", "returning"].iter().any(|word| token.is_word(text, word))
+    })
 }
 
 /// After `(`: is the last thing before its `)` the bare word `true`?

@@ -4,7 +4,7 @@
 use super::catalog::Catalog;
 use super::class::{Begin, Class, Effects, Kind, Reason};
 use super::keywords::{Verb, Words};
-use super::set;
+use super::{ddl, set};
 
 /// The class of a command whose text after its verb is `rest`.
 pub(super) fn classify(verb: Verb, rest: &[u8]) -> Class {
@@ -31,7 +31,9 @@ pub(super) fn classify(verb: Verb, rest: &[u8]) -> Class {
         Verb::Unlisten => session.with_effects(Effects::UNLISTEN),
         Verb::Load => session.with_effects(Effects::LOAD),
         Verb::Procedure => Class::write(Reason::Procedure).with_effects(Effects::UNKNOWN),
-        Verb::Create => create(&mut words, rest),
+        Verb::Create => Class::write(Reason::Utility).with_effects(ddl::created(&mut words)),
+        Verb::Alter => Class::write(Reason::Utility).with_effects(ddl::changed(&mut words)),
+        Verb::Import => Class::write(Reason::Utility).with_effects(Effects::DDL),
         Verb::Utility => Class::write(Reason::Utility),
         Verb::Start | Verb::Unknown => Class::write(Reason::Unparsed),
         // these are judged by their structure, elsewhere
@@ -143,22 +145,6 @@ fn declare(words: &mut Words, text: &[u8]) -> Class {
         }
         if token.is_word(text, "with") && words.take("hold") {
             return class.with_effects(Effects::HOLD_CURSOR);
-        }
-    }
-    class
-}
-
-fn create(words: &mut Words, text: &[u8]) -> Class {
-    let class = Class::write(Reason::Utility);
-    words.take_all(&["or", "replace"]);
-    let _ = words.take("global") || words.take("local");
-    if words.take("temp") || words.take("temporary") {
-        return class.with_effects(Effects::TEMP_TABLE);
-    }
-    while let Some(token) = words.next() {
-        let named = token.is_word(text, "pg_temp") || token.text(text) == b"\"pg_temp\"";
-        if named && words.take_symbol(b'.') {
-            return class.with_effects(Effects::TEMP_TABLE);
         }
     }
     class

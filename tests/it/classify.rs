@@ -12,6 +12,8 @@
 
 #[path = "classify/corpus.rs"]
 mod corpus;
+#[path = "classify/known.rs"]
+mod known;
 
 use std::fmt::Write as _;
 
