@@ -10,7 +10,7 @@ pub use why::Why;
 
 use crate::cluster::{NodeId, Topology};
 use crate::config::Consistency;
-use crate::sql::{Class, Kind};
+use crate::sql::{Class, Kind, Reason};
 
 /// A decision and its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,15 +104,18 @@ fn need(class: Option<&Class>, turn: &Turn, split: bool) -> (Need, Why) {
     let reads = match class.kind {
         // outside a transaction these only earn a warning; an application resetting its connection must not wait
         Kind::Empty | Kind::Commit | Kind::Rollback => return (Need::Anyone, Why::Anyone),
-        Kind::Begin(begin) => begin.fits_standby(),
-        _ => class.is_read(),
+        _ => class.fits_standby(),
     };
+    let is_said_to_read = turn.preference == Preference::Standby && class.may_only_read();
+    // The statement's own word is nearer than the session's.
+    let stays_away = turn.preference == Preference::Primary && !matches!(class.reason, Reason::Hint | Reason::Claimed);
     match () {
-        () if !reads => (Need::Primary, Why::Class(class.reason)),
+        () if !reads && !is_said_to_read => (Need::Primary, Why::Class(class.reason)),
         () if !split => (Need::Primary, Why::NotSplit),
         () if turn.reads_on_primary => (Need::Primary, Why::Setting),
-        () if turn.preference == Preference::Primary => (Need::Primary, Why::Preference),
+        () if stays_away => (Need::Primary, Why::Preference),
         () if turn.consistency == Consistency::Primary => (Need::Primary, Why::Consistency),
+        () if is_said_to_read => (Need::Standby, Why::Preference),
         () => (Need::Standby, Why::Class(class.reason)),
     }
 }

@@ -14,7 +14,7 @@ use crate::server::Server;
 use crate::server::params::{Settings, matters_to_statements};
 use crate::server::prepared::{PREFIX, StatementId};
 use crate::sql::statements::Statements;
-use crate::sql::{Class, Effects, Kind, set};
+use crate::sql::{Class, Effects, Kind, Reason, set};
 use crate::wire::frontend;
 
 #[derive(Default)]
@@ -59,8 +59,6 @@ pub(super) trait Traces {
     fn leaves_traces(&self) -> bool;
     /// Whether it may change what a later read shows.
     fn may_write(&self) -> bool;
-    /// Whether a standby may have it.
-    fn fits_standby(&self) -> bool;
 }
 
 impl Traces for Class {
@@ -72,14 +70,13 @@ impl Traces for Class {
     #[inline]
     fn may_write(&self) -> bool {
         let harmless = self.kind.is_transaction_control() && self.kind != Kind::Mixed;
-        !self.is_read() && !harmless && !matches!(self.kind, Kind::Set | Kind::Deallocate { .. } | Kind::DiscardAll)
-    }
-
-    #[inline]
-    fn fits_standby(&self) -> bool {
-        self.is_read() || matches!(self.kind, Kind::Begin(begin) if begin.fits_standby())
-    }
-}
+        let harmless = harmless || matches!(self.kind, Kind::Set | Kind::Deallocate { .. } | Kind::DiscardAll);
+        match self.reason {
+            Reason::Hint => false,
+            Reason::Claimed => true,
+            _ => !self.is_read() && !harmless,
+        }
+    }}
 
 // === impl SessionSettings ===
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 /// The verdict about one text (a Query's or a Parse's, of one or several statements).
 ///
-/// Holds always: whatever has effects is a write, so what pins a session pins it to the primary.
+/// Holds always: whatever has effects is a write, so what pins a session pins it to the primary. A write by
+/// [`Reason::Hint`] is a read that shall go to the primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Class {
     pub target: Access,
@@ -99,8 +100,10 @@ pub enum Reason {
     NotUtf8,
     /// A standby has refused it before.
     RefusedByStandby,
-    /// The statement's own hint says so.
+    /// The statement's own hint says so: a read that shall go to the primary (a write then), or one for a standby.
     Hint,
+    /// Its author says that it only reads, by a hint or by `pgherd.route`; nothing else does.
+    Claimed,
 }
 
 // === impl Class ===
@@ -137,6 +140,36 @@ impl Class {
         self.target == Access::Read
     }
 
+    /// Whether a standby may have it.
+    #[inline]
+    pub fn fits_standby(&self) -> bool {
+        let begins_there = || matches!(self.kind, Kind::Begin(begin) if begin.fits_standby());
+        self.is_read() || begins_there() && self.reason != Reason::Hint
+    }
+
+    /// Whether it is only for want of knowledge that it counts as a write: its author may know better.
+    pub fn may_only_read(&self) -> bool {
+        let is_in_doubt = match self.reason {
+            Reason::UnknownFunction | Reason::VolatileFunction | Reason::UnknownOperator | Reason::UnknownType => true,
+            Reason::UnknownRelation | Reason::View | Reason::Foreign | Reason::NodeLocal => true,
+            Reason::Unparsed | Reason::UnsupportedSyntax | Reason::TooLong | Reason::NotUtf8 => true,
+            _ => false,
+        };
+        is_in_doubt && self.kind == Kind::Other && self.effects.is_empty()
+    }
+
+    #[must_use]
+    pub(super) const fn on_primary(mut self) -> Self {
+        self.target = Access::Write;
+        self
+    }
+
+    #[must_use]
+    pub(super) const fn on_standby(mut self) -> Self {
+        self.target = Access::Read;
+        self
+    }
+
     /// The class of a protocol batch (a pipeline up to Sync) that runs `self`, then `next`.
     /// A `BEGIN` that opens the batch keeps its word over what follows inside its transaction.
     #[must_use]
@@ -160,10 +193,14 @@ impl Class {
         let controls = |class: Self| class.kind.is_transaction_control() || class.reason == Reason::TransactionControl;
         let control = controls(self) || controls(next);
         let effects = self.effects | next.effects;
-        let (kind, reason) = match (control, self.is_read()) {
-            (true, _) => (Kind::Mixed, Reason::TransactionControl),
-            (false, true) => (Kind::Several, next.reason),
-            (false, false) => (Kind::Several, self.reason),
+        // What its author said of one statement says nothing of a write beside it.
+        let is_only_said = |class: Self| matches!(class.reason, Reason::Hint | Reason::Claimed);
+        let (kind, reason) = match (control, self.is_read(), next.is_read()) {
+            (true, _, _) => (Kind::Mixed, Reason::TransactionControl),
+            (false, true, true) if is_only_said(self) && next.reason != Reason::Claimed => (Kind::Several, self.reason),
+            (false, true, _) => (Kind::Several, next.reason),
+            (false, false, false) if is_only_said(self) => (Kind::Several, next.reason),
+            (false, false, _) => (Kind::Several, self.reason),
         };
         let target = if control || !self.is_read() || !next.is_read() { Access::Write } else { Access::Read };
         Self { target, kind, effects, reason }
@@ -341,6 +378,7 @@ impl Reason {
             Reason::NotUtf8 => ("not-utf8", "not valid UTF-8, so not parsed"),
             Reason::RefusedByStandby => ("refused-by-standby", "a standby has refused it before"),
             Reason::Hint => ("hint", "its hint says so"),
+            Reason::Claimed => ("claimed", "its author says that it only reads"),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::class::{Class, Effects, Reason};
 use super::keywords::{Verb, Words, verb};
 use super::statements::Statements;
 use super::traits::Traits;
-use super::{query, utility};
+use super::{hint, query, utility};
 
 /// Beyond this only the first word of a text is looked at, so that one huge text costs no pause.
 const MAX_SCANNED_BYTES: usize = 1 << 20;
@@ -18,10 +18,11 @@ pub fn classify(text: &[u8], max_bytes: usize, catalog: &impl Catalog) -> Class 
     if text.len() > MAX_SCANNED_BYTES {
         return classify_prefix(text);
     }
+    let hint = hint::of(text);
     let mut class = Class::EMPTY;
     for statement in Statements::new(text) {
         let limits = Limits { whole_text: text.len(), max_bytes };
-        class = class.and(classify_one(statement, limits, catalog));
+        class = class.and(hint::heed(hint, statement, classify_one(statement, limits, catalog)));
     }
     class
 }

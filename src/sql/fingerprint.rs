@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
 
+use super::hint;
 use super::keywords::{Verb, verb};
 use super::scanner::{Scanner, TokenKind};
 
@@ -36,7 +37,7 @@ pub struct KeyState;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KeyHasher(u64);
 
-/// Writes the literal-free skeleton of `text` to `out`: two texts with one skeleton have one class, because no
+/// Writes the literal-free skeleton of `text` to `out`, its hint ahead: two texts with one skeleton have one class, because no
 /// literal of a query decides between a read and a write (functions that write do so whatever their arguments).
 /// False: not a text to be known by its skeleton (a utility command, several statements, odd literals).
 pub fn skeleton(text: &[u8], out: &mut Vec<u8>) -> bool {
@@ -44,6 +45,8 @@ pub fn skeleton(text: &[u8], out: &mut Vec<u8>) -> bool {
     if !matches!(verb(text), Some((Verb::Query | Verb::Table, _))) {
         return false;
     }
+    // what stands for literals is below it, no token begins with it
+    out.extend(hint::of(text).map(|hint| 5 + hint as u8));
     let mut ended = false;
     for token in Scanner::new(text) {
         if token.is_symbol(text, b';') {
@@ -161,6 +164,7 @@ mod tests {
         same("select a from t where b = 1", "select a from t -- x\n where b=27.5;", true);
         same("select 'a', $$b$$, E'\\n', X'1F', $1", "select 'it''s', $x$c$x$, E'\\t', B'1', $2", true);
         same("select /* trace=1 */ a", "select /* trace=2 */ a", true);
+        same("/* pgherd: primary */ select 1", "select 2 /* pgherd: primary */", true);
         same("select interval '1 day' limit 5", "select interval '2 days' limit 6", true);
         same("select -1", "select - 2", true);
     }
@@ -168,6 +172,8 @@ mod tests {
     #[test]
     fn all_that_can_decide_stays() {
         same("select f(1)", "select g(1)", false);
+        same("select 1", "/* pgherd: primary */ select 1", false);
+        same("/* pgherd: standby */ select 1", "/* pgherd: primary */ select 1", false);
         same("select set_config('a', 'b', true)", "select set_config('a', 'b', false)", false);
         same("select a from t", "select \"a\" from t", false);
         same("select a b", "select ab", false);

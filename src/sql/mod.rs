@@ -11,6 +11,7 @@ pub mod classify;
 mod ddl;
 pub mod fingerprint;
 mod functions;
+pub mod hint;
 mod keywords;
 pub mod knowledge;
 mod query;
