@@ -61,7 +61,8 @@ impl Workers {
         let mut threads = Vec::new();
         for (index, inbox) in inboxes.into_iter().enumerate() {
             let cell = Arc::new(WorkerCell {
-                turns: AtomicUsize::new(0),
+                // So that no two of them draw the same lots.
+                turns: AtomicUsize::new(index << 24),
                 index,
                 buffers: Buffers::new(config.limits.buffer_bytes),
                 classes: Cache::new(config.routing.cache_entries, config.routing.max_classified_bytes, shared.seed)

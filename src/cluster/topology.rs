@@ -115,7 +115,7 @@ impl Node {
             health: Health::Starting,
             warning: None,
             no_reads: None,
-            weight: node.weight,
+            weight: 0,
             zone: node.zone.clone(),
             is_near: true,
             observation: None,

@@ -1,12 +1,17 @@
 //! Where a statement goes: (class, turn, topology) → target. Pure.
 
+pub mod candidates;
+mod choice;
 mod token;
 pub mod turn;
 mod why;
 
+pub use candidates::{Candidate, Verdict, candidates};
 pub use token::Token;
 pub use turn::{Avoid, Preference, Turn, TxStatus};
 pub use why::Why;
+
+use choice::Nodes;
 
 use crate::cluster::{NodeId, Topology};
 use crate::config::Consistency;
@@ -35,7 +40,7 @@ pub enum Target {
 ///
 /// `class`: `None` = not known, so the primary's.
 /// `split`: reads may go to standbys. `load`: how many servers of a node are in use, the fewer the better.
-/// `tick`: any number that grows by one with each call; standbys of equal load take turns by it.
+/// `tick`: any number that is another one with each call.
 pub fn route(
     class: Option<&Class>,
     turn: &Turn,
@@ -47,20 +52,16 @@ pub fn route(
     if turn.holds_server() {
         return Routed { target: Target::Stay, why: Why::Held };
     }
-    let shows_writes = |id: NodeId| {
-        let caught_up_at = topology.node(id).caught_up_at;
-        turn.last_write.is_none_or(|wrote| caught_up_at.is_some_and(|caught_up| caught_up > wrote))
-    };
-    let fits = |id: NodeId| !turn.avoid.has(id) && shows_writes(id) && reaches(topology, id, turn.min_lsn);
-    let standby = || least_loaded(&topology.standbys, fits, &load, tick).map(Target::Standby);
+    let reader = || choice::draw(readers(turn, topology).nearest(topology), topology, &load, tick);
     let primary = topology.primary.map(Target::Primary);
     let (need, why) = need(class, turn, split);
     let (target, why) = match need {
-        Need::Standby => match standby() {
-            Some(target) => (Some(target), why),
+        Need::Standby => match reader() {
+            Some(node) if topology.primary == Some(node) => (primary, Why::PrimaryShare),
+            Some(node) => (Some(Target::Standby(node)), why),
             None => (primary, why_no_standby(turn, topology)),
         },
-        Need::Anyone => (primary.or_else(standby), why),
+        Need::Anyone => (primary.or_else(|| reader().map(Target::Standby)), why),
         Need::Primary => (primary, why),
     };
     match target {
@@ -72,6 +73,25 @@ pub fn route(
     }
 }
 
+/// Who can take a read: the standbys that show enough, and the primary if it has a share.
+fn readers(turn: &Turn, topology: &Topology) -> Nodes {
+    let fits =
+        |id: &NodeId| !turn.avoid.has(*id) && shows_writes(topology, *id, turn) && reaches(topology, *id, turn.min_lsn);
+    let standbys = Nodes::of(topology.standbys.iter().copied().filter(fits));
+    let shares = |id: &NodeId| topology.node(*id).weight > 0 && turn.preference != Preference::Standby;
+    match topology.primary.filter(shares) {
+        // Where no standby can, it takes them all, for another reason.
+        Some(primary) if !standbys.is_empty() => standbys.with(primary),
+        _ => standbys,
+    }
+}
+
+/// Whether the node shows what was written last.
+fn shows_writes(topology: &Topology, id: NodeId, turn: &Turn) -> bool {
+    let caught_up_at = topology.node(id).caught_up_at;
+    turn.last_write.is_none_or(|wrote| caught_up_at.is_some_and(|caught_up| caught_up > wrote))
+}
+
 /// Whether the node is known to have replayed as much.
 fn reaches(topology: &Topology, id: NodeId, token: Option<Token>) -> bool {
     let Some(token) = token else { return true };
@@ -81,11 +101,11 @@ fn reaches(topology: &Topology, id: NodeId, token: Option<Token>) -> bool {
 }
 
 fn why_no_standby(turn: &Turn, topology: &Topology) -> Why {
+    let mut there = topology.standbys.iter().filter(|id| !turn.avoid.has(**id)).peekable();
     match () {
-        () if topology.standbys.is_empty() => Why::NoStandby,
-        () if !topology.standbys.iter().any(|id| reaches(topology, *id, turn.min_lsn)) => Why::BelowMinLsn,
-        () if turn.last_write.is_some() => Why::NotCaughtUp,
-        () => Why::NoStandby,
+        () if there.peek().is_none() => Why::NoStandby,
+        () if there.any(|id| shows_writes(topology, *id, turn)) => Why::BelowMinLsn,
+        () => Why::NotCaughtUp,
     }
 }
 
@@ -118,17 +138,4 @@ fn need(class: Option<&Class>, turn: &Turn, split: bool) -> (Need, Why) {
         () if is_said_to_read => (Need::Standby, Why::Preference),
         () => (Need::Standby, Why::Class(class.reason)),
     }
-}
-
-fn least_loaded(
-    standbys: &[NodeId],
-    fits: impl Fn(NodeId) -> bool,
-    load: impl Fn(NodeId) -> usize,
-    tick: usize,
-) -> Option<NodeId> {
-    let fitting = || standbys.iter().filter(|id| fits(**id));
-    let least = fitting().map(|id| load(*id)).min()?;
-    let equals = || fitting().filter(|id| load(**id) == least);
-    // the load may change between the two looks: then any standby is as good
-    equals().nth(tick % equals().count().max(1)).or(fitting().next()).copied()
 }

@@ -25,9 +25,7 @@ impl Session {
     pub(super) async fn acquire(&mut self, class: Option<&Class>) -> Result<Checkout, Refused> {
         let asked = self.request_at;
         let target = self.target(class, self.avoid);
-        if matches!(target, Target::Standby(_)) {
-            self.worker.turns.fetch_add(1, Relaxed);
-        }
+        self.worker.turns.fetch_add(1, Relaxed);
         if let Target::Primary(node) | Target::Standby(node) = target {
             let pool = self.pool_on(node);
             self.pool = Arc::clone(&pool);

@@ -64,8 +64,7 @@ pub struct WorkerCell {
     pub index: usize,
     pub buffers: Buffers,
     pub classes: std::sync::Mutex<Cache>,
-    /// Requests that went to a standby: those of equal load take turns by it. Not each session's own count, in which
-    /// every other request could be one that finds no equals.
+    /// Requests that were routed: who of several nodes takes the next one depends on it.
     pub turns: AtomicUsize,
 }
 
