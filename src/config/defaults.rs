@@ -27,6 +27,7 @@ pub(super) fn config() -> Config {
         failover: Failover::default(),
         auth: Auth::default(),
         users: Vec::new(),
+        databases: Vec::new(),
         admin: Admin::default(),
         limits: Limits::default(),
         http: Http::default(),

@@ -63,7 +63,20 @@ pub(super) fn node(node: &super::Node) -> Entries {
 }
 
 pub(super) fn user(user: &super::User) -> Entries {
-    vec![("name", user.name.as_str().into()), ("password", (&user.password).into())]
+    let mut entries = vec![("name", user.name.as_str().into()), ("password", (&user.password).into())];
+    entries.extend(overrides(user.reads));
+    entries
+}
+
+pub(super) fn database(database: &super::Database) -> Entries {
+    let mut entries = vec![("name", database.name.as_str().into())];
+    entries.extend(overrides(database.reads));
+    entries
+}
+
+fn overrides(reads: super::Overrides) -> impl Iterator<Item = (&'static str, Shown)> {
+    let split = reads.split.map(|split| ("split", Shown::Flag(split)));
+    split.into_iter().chain(reads.consistency.map(|consistency| ("consistency", consistency.as_str().into())))
 }
 
 fn listen(listen: &super::Listen) -> Entries {

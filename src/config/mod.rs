@@ -6,6 +6,7 @@ mod error;
 mod excerpt;
 mod layer;
 mod load;
+mod overrides;
 mod raw;
 mod reader;
 mod resolve;
@@ -17,6 +18,7 @@ mod users;
 
 pub use error::ConfigError;
 pub use load::{environment, load};
+pub use overrides::{Database, Overrides, Reads};
 pub use settings::Setting;
 pub use units::parse_time;
 
@@ -38,6 +40,8 @@ pub struct Config {
     pub auth: Auth,
     /// `[[user]]`: users known by the configuration; they win over the lookup.
     pub users: Vec<User>,
+    /// `[[database]]`: those for which other words hold than `[routing]`'s.
+    pub databases: Vec<Database>,
     pub admin: Admin,
     pub limits: Limits,
     pub http: Http,
@@ -254,8 +258,10 @@ pub struct Auth {
 #[derive(Clone, Debug, PartialEq)]
 pub struct User {
     pub name: String,
-    /// A password, a SCRAM verifier (`SCRAM-SHA-256$…`) or an md5 hash (`md5…`). Empty with `trust`.
+    /// A password, a SCRAM verifier (`SCRAM-SHA-256$…`) or an md5 hash (`md5…`). Empty with `trust`, and where the database
+    /// is asked.
     pub password: Secret,
+    pub reads: Overrides,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -30,6 +30,7 @@ pub(super) struct Raw {
     pub(super) failover: Failover,
     pub(super) auth: Auth,
     pub(super) user: Vec<User>,
+    pub(super) database: Vec<Database>,
     pub(super) admin: Admin,
     pub(super) limits: Limits,
     pub(super) http: Http,
@@ -139,6 +140,16 @@ pub(super) struct User {
     pub(super) name: Option<Value>,
     pub(super) password: Option<Value>,
     pub(super) password_file: Option<Value>,
+    pub(super) split: Option<Value>,
+    pub(super) consistency: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Database {
+    pub(super) name: Option<Value>,
+    pub(super) split: Option<Value>,
+    pub(super) consistency: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]

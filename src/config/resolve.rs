@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::error::ConfigError;
+use super::overrides;
 use super::raw::{self, Raw, Value};
 use super::reader::{Reader, is_name};
 use super::users;
@@ -31,7 +32,8 @@ pub(super) fn resolve(raw: Raw, reader: &Reader<'_>, cores: usize) -> Result<Con
         routing: routing(raw.routing, reader)?,
         monitor: monitor(raw.monitor, reader)?,
         failover: failover(raw.failover, reader)?,
-        users: users::users(raw.user, auth.method, reader)?,
+        users: users::users(raw.user, &auth, reader)?,
+        databases: overrides::databases(raw.database, reader)?,
         auth,
         admin: admin(raw.admin, reader)?,
         limits: limits(raw.limits, reader)?,

@@ -33,6 +33,7 @@ impl Config {
         }
         let lists = self.nodes.iter().map(|node| ("node", &node.name, entries::node(node)));
         let lists = lists.chain(self.users.iter().map(|user| ("user", &user.name, entries::user(user))));
+        let lists = lists.chain(self.databases.iter().map(|one| ("database", &one.name, entries::database(one))));
         for (list, name, entries) in lists {
             for (key, value) in entries.into_iter().filter(|(key, _)| *key != "name") {
                 let default = match key {
@@ -41,7 +42,7 @@ impl Config {
                     "weight" => defaults::NODE_WEIGHT.to_string(),
                     _ => String::new(),
                 };
-                let changeable = list == "user";
+                let changeable = list != "node" || matches!(key, "weight" | "zone");
                 settings.push(Setting {
                     key: format!("{list}.{name}.{key}"),
                     value: value.plain(),
@@ -69,6 +70,7 @@ impl Config {
         }
         self.nodes.iter().for_each(|node| add("[[node]]", entries::node(node)));
         self.users.iter().for_each(|user| add("[[user]]", entries::user(user)));
+        self.databases.iter().for_each(|database| add("[[database]]", entries::database(database)));
         text
     }
 

@@ -13,7 +13,7 @@ use super::unknown::UnknownKey;
 /// Sections written `[name]` and `[[name]]`.
 pub(super) const SECTIONS: [&str; 10] =
     ["listen", "pool", "routing", "monitor", "failover", "auth", "admin", "limits", "http", "log"];
-pub(super) const LISTS: [&str; 2] = ["node", "user"];
+pub(super) const LISTS: [&str; 3] = ["node", "user", "database"];
 
 pub(super) struct Source {
     /// As given on the command line: what a message begins with.

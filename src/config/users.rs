@@ -4,16 +4,17 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::ConfigError;
+use super::overrides::Overrides;
 use super::raw::{self, Value};
 use super::reader::{Reader, is_name};
-use super::{AuthMethod, User};
+use super::{Auth, AuthMethod, User};
 
 const PASSWORDS: &str = "a password, or as pg_authid.rolpassword has it: \"SCRAM-SHA-256$<iterations>:<salt>$<key>:<key>\" or \"md5<32 hex digits>\"";
 
-pub(super) fn users(raw: Vec<raw::User>, method: AuthMethod, r: &Reader<'_>) -> Result<Vec<User>, ConfigError> {
+pub(super) fn users(raw: Vec<raw::User>, auth: &Auth, r: &Reader<'_>) -> Result<Vec<User>, ConfigError> {
     let mut users: Vec<User> = Vec::with_capacity(raw.len());
     for (index, raw) in raw.into_iter().enumerate() {
-        let user = user(index, raw, method, r)?;
+        let user = user(index, raw, auth, r)?;
         if let Some(first) = users.iter().position(|earlier| earlier.name == user.name) {
             let origin = r.origin(&format!("user.{first}.name"));
             let problem = format!("two users are named \"{}\" (the first: {origin})", user.name);
@@ -24,7 +25,7 @@ pub(super) fn users(raw: Vec<raw::User>, method: AuthMethod, r: &Reader<'_>) -> 
     Ok(users)
 }
 
-fn user(index: usize, raw: raw::User, method: AuthMethod, r: &Reader<'_>) -> Result<User, ConfigError> {
+fn user(index: usize, raw: raw::User, auth: &Auth, r: &Reader<'_>) -> Result<User, ConfigError> {
     let section = format!("user.{index}");
     let name = match r.required(&section, "name", raw.name)? {
         Value::Text(name) if is_name(&name) && name.len() <= 63 => name,
@@ -33,8 +34,11 @@ fn user(index: usize, raw: raw::User, method: AuthMethod, r: &Reader<'_>) -> Res
     let place = if raw.password.is_some() { "password" } else { "password_file" };
     let place = format!("{section}.{place}");
     let password = r.secret(&section, raw.password, raw.password_file)?;
-    let problem = match (password.expose(), method) {
+    let reads = Overrides::read(&section, raw.split, raw.consistency, r)?;
+    let problem = match (password.expose(), auth.method) {
         (_, AuthMethod::Trust) => None,
+        // It stands here for the other keys; the database knows its password.
+        ("", _) if auth.lookup && !reads.is_none() => None,
         ("", AuthMethod::Md5 | AuthMethod::ScramSha256) => Some("has no password".to_owned()),
         (text, _) if text.starts_with("SCRAM-SHA-256$") && !is_verifier(text) => {
             Some("has a broken SCRAM verifier".to_owned())
@@ -46,7 +50,7 @@ fn user(index: usize, raw: raw::User, method: AuthMethod, r: &Reader<'_>) -> Res
         _ => None,
     };
     match problem {
-        None => Ok(User { name, password }),
+        None => Ok(User { name, password, reads }),
         Some(problem) => {
             let place = if r.source.line_of(&place).is_some() { place } else { section };
             Err(r.error(&place, format!("user \"{name}\" {problem}")).allowed(PASSWORDS))

@@ -76,7 +76,8 @@ impl Traces for Class {
             Reason::Claimed => true,
             _ => !self.is_read() && !harmless,
         }
-    }}
+    }
+}
 
 // === impl SessionSettings ===
 

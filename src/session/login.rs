@@ -267,10 +267,12 @@ async fn authenticate(
 
 /// From the configuration, from an earlier login, or asked of the database as the monitor's role.
 async fn find_verifier(shared: &Shared, config: &Config, user: &str, is_console: bool) -> Result<Verifier, Failed> {
-    if let Some(known) = config.users.iter().find(|known| known.name == user) {
+    let is_trusted = config.auth.method == AuthMethod::Trust;
+    let mut known = config.users.iter().filter(|known| known.name == user);
+    if let Some(known) = known.find(|known| is_trusted || !known.password.is_empty()) {
         return Ok(Verifier::parse(known.password.expose()));
     }
-    if config.auth.method == AuthMethod::Trust || !config.auth.lookup {
+    if is_trusted || !config.auth.lookup {
         return Ok(Verifier::Unknown);
     }
     if let Some(verifier) = shared.logins.verifier(user, config.auth.cache_ttl) {

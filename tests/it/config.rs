@@ -201,7 +201,33 @@ zone = "a"
 [[user]]
 name = "alice"
 password = "geheim"
+consistency = "global"
+[[database]]
+name = "shop"
+split = true
+consistency = "primary"
 "#;
+
+#[test]
+fn a_users_word_on_reads_wins_over_the_databases_and_that_over_routings() {
+    let config = Config::from_toml(
+        &format!(
+            "[routing]\nconsistency = \"global\"\n[[user]]\nname = \"alice\"\nsplit = false\n[[database]]\nname = \"shop\"\n\
+             split = true\nconsistency = \"eventual\"\n[[user]]\nname = \"bob\"\nconsistency = \"primary\"\n{NODE}"
+        ),
+        "test",
+    )
+    .unwrap();
+    let of = |database, user| {
+        let reads = config.reads_of(database, user);
+        (reads.split, reads.consistency.as_str())
+    };
+    assert_eq!(of("other", "carol"), (true, "global"));
+    assert_eq!(of("shop", "carol"), (true, "eventual"));
+    assert_eq!(of("shop", "alice"), (false, "eventual"));
+    assert_eq!(of("shop", "bob"), (true, "primary"));
+    assert!(config.users[0].password.is_empty(), "the database is asked for it");
+}
 
 #[test]
 fn secrets_are_never_shown() {
@@ -244,10 +270,13 @@ fn every_key_outside_the_lists_can_come_from_the_environment() {
     let file = File::new(&(NODE.to_owned() + "[[user]]\nname = \"alice\"\npassword = \"geheim\"\n"));
     let expected = Config::from_toml(EVERYTHING, "test").unwrap();
     let name = |key: &str| format!("PGHERD__{}", key.to_uppercase().replace('.', "__"));
-    let keys = expected.settings().into_iter().filter(|s| !s.key.starts_with("node.") && !s.key.starts_with("user."));
+    let is_listed = |key: &str| ["node.", "user.", "database."].iter().any(|list| key.starts_with(list));
+    let keys = expected.settings().into_iter().filter(|setting| !is_listed(&setting.key));
     let variables = keys.map(|s| (name(&s.key), if s.key == "monitor.password" { "geheim".into() } else { s.value }));
     let mut config = config::load(&file.path, variables).unwrap();
     config.nodes.clone_from(&expected.nodes);
+    config.databases.clone_from(&expected.databases);
+    config.users[0].reads = expected.users[0].reads;
     assert_eq!(config, expected);
 }
 
