@@ -5,6 +5,7 @@ mod choice;
 mod token;
 pub mod turn;
 mod why;
+pub mod wishes;
 
 pub use candidates::{Candidate, Verdict, candidates};
 pub use token::Token;

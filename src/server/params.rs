@@ -49,6 +49,11 @@ impl Settings {
         Some(&self.values[at].1)
     }
 
+    /// Names and values, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     #[must_use]
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut changed = self.clone();
@@ -121,7 +126,7 @@ impl Settings {
 
 /// Whether this setting (in lower case) may change how PostgreSQL reads a statement.
 pub fn matters_to_statements(name: &str) -> bool {
-    !NO_MATTER_TO_STATEMENTS.contains(&name)
+    !NO_MATTER_TO_STATEMENTS.contains(&name) && !name.starts_with("pgherd.")
 }
 
 /// `options` as PostgreSQL splits them: by white space, a backslash takes the next character as it is.

@@ -3,13 +3,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Session;
-use super::remarks::{REFUSED, REFUSED_TAIL};
-use super::replies::{Awaited, Op, Reply, Undo};
 use crate::config::{Config, Durability, WeakerCommit};
-use crate::server::Server;
 use crate::server::params::Settings;
 use crate::sql::{Class, Kind, Reason, set};
-use crate::wire::frontend;
 
 /// A longer change of data is not searched for settings.
 const SEARCHED_BYTES: usize = 4096;
@@ -39,22 +35,6 @@ impl Session {
             tracing::warn!(client = %self.entry.addr, user = %self.user, database = %self.database,
                 "a client has lowered synchronous_commit: what it is told is committed may be lost in a failover");
         }
-    }
-
-    /// The Query at the front is refused, by PostgreSQL, at its place in the pipeline.
-    pub(super) fn refuse_query(&mut self, size: usize) {
-        self.outbox.push_own(|out| frontend::push_query(out, REFUSED));
-        self.inbox.start += size;
-        self.replies.await_ready(Awaited::Query);
-    }
-
-    /// So is the Parse at the front.
-    pub(super) fn refuse_parse(&mut self, server: &mut Server, size: usize) {
-        self.outbox.push_own(|out| frontend::push_parse(out, b"", REFUSED_TAIL));
-        self.replies.await_op(Op { reply: Reply::Forward, undo: Undo::Nothing });
-        server.unnamed = None;
-        self.request_open = true;
-        self.inbox.start += size;
     }
 
     /// A statement is being sent, or bound.

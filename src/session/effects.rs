@@ -10,6 +10,7 @@ use super::names::Statement;
 use super::replies::{Awaited, Op, Reply, Undo};
 use crate::client::registry::Pin;
 use crate::route::TxStatus;
+use crate::route::wishes::Wishes;
 use crate::server::Server;
 use crate::server::params::{Settings, matters_to_statements};
 use crate::server::prepared::{PREFIX, StatementId};
@@ -23,6 +24,8 @@ pub(super) struct SessionSettings {
     pub startup: Arc<Settings>,
     /// What must hold on whichever server it gets.
     pub wanted: Arc<Settings>,
+    /// What of them is for the proxy.
+    pub wishes: Wishes,
     /// Made by statements whose outcome is not known yet, or whose transaction is open.
     pending: Vec<Pending>,
     /// DISCARD ALL is on its way, with nothing behind it that pins the session again.
@@ -83,7 +86,8 @@ impl Traces for Class {
 
 impl SessionSettings {
     pub(super) fn new(startup: Arc<Settings>) -> Self {
-        Self { wanted: Arc::clone(&startup), startup, pending: Vec::new(), discards: false }
+        let wishes = Wishes::of(|name| startup.get(name));
+        Self { wanted: Arc::clone(&startup), wishes, startup, pending: Vec::new(), discards: false }
     }
 
     pub(super) fn has_pending(&self) -> bool {
@@ -247,6 +251,8 @@ impl Session {
                 self.unpin();
             }
         }
+        let Self { settings: SessionSettings { wanted, wishes, .. }, .. } = self;
+        *wishes = Wishes::of(|name| wanted.get(name));
     }
 
     /// DISCARD ALL was done: nothing is left that keeps the session on its server.

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use super::{Close, Refused, Session};
 use crate::client::registry::{ClientState, HeldPlace, Pin, Running};
 use crate::cluster::Topology;
-use crate::config::{Consistency, PoolMode};
+use crate::config::PoolMode;
 use crate::pool::{Checkout, CheckoutError, Pool};
-use crate::route::{Avoid, Target, Turn, route};
+use crate::route::{Avoid, Target, route};
 use crate::server::connect::ConnectError;
-use crate::sql::{Class, set};
+use crate::sql::Class;
 use crate::wire::error::{PgError, sqlstate};
 
 /// A node that refused a connection is tried again after this, unless the topology changes earlier.
@@ -97,16 +97,7 @@ impl Session {
         let topology = self.shared.topology.load();
         let split = self.config.routing.split && self.renames;
         let pools = &self.shared.pools;
-        let wanted = &self.settings.wanted;
-        // A session that asks for a server holds none.
-        let consistency = self.config.routing.consistency;
-        let turn = Turn {
-            consistency,
-            last_write: self.last_write.filter(|_| consistency == Consistency::Session),
-            reads_on_primary: split && set::force_primary(|name| wanted.get(name)),
-            avoid,
-            ..Turn::default()
-        };
+        let turn = self.turn_without_server(avoid);
         route(class, &turn, &topology, split, |node| pools.node(node).load(), self.worker.turns.load(Relaxed)).target
     }
 

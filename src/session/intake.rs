@@ -152,7 +152,7 @@ impl Session {
             && let Some(parse) = frontend::parse(self.front(header))
             && self.refuses_weaker_commit(self.classify(parse.text), parse.text)
         {
-            return self.refuse_parse(server, header.size);
+            return self.refuse_parse(server, header.size, super::remarks::weaker_commit());
         }
         self.replies.await_op(Op { reply: Reply::Forward, undo: Undo::Nothing });
         self.raw(header);
@@ -227,8 +227,8 @@ impl Session {
             let frame = self.inbox.range(from, from + header.size);
             if let Some(text) = frontend::query_text(frame) {
                 let class = self.classify(text);
-                if self.refuses_weaker_commit(class, text) {
-                    return self.refuse_query(header.size);
+                if let Some(error) = self.refusal(class, text) {
+                    return self.refuse_query(header.size, error);
                 }
                 self.wrote |= class.may_write();
                 self.note_commit(class);

@@ -128,6 +128,9 @@ async fn attempt(
     if durability::refuses_settings(config, &settings) {
         return Err(Some(PgError { severity: "FATAL".into(), ..weaker_commit() }));
     }
+    if let Some(error) = super::wishes::invalid_startup(&settings) {
+        return Err(Some(error));
+    }
     if is_console && !config.admin.users.contains(&startup.user) {
         shared.counters.logins_failed.add(1);
         return Err(Some(
@@ -234,6 +237,7 @@ impl Ready {
             is_committing: false,
             refused_by_standby: false,
             repeats: 0,
+            refused: Vec::new(),
             lost_names: Vec::new(),
             last_text: Vec::new(),
             request_at: Instant::now(),

@@ -29,6 +29,7 @@ mod told;
 mod unanswered;
 mod unsettled;
 mod welcome;
+mod wishes;
 
 use std::pin::Pin as Pinned;
 use std::sync::Arc;
@@ -132,6 +133,8 @@ pub struct Session {
     /// How often the request at the front was asked again because its server was lost.
     repeats: u8,
 
+    /// Why statements on their way are refused, by their numbers.
+    refused: Vec<PgError>,
     /// Statements that were not prepared after all, by number and client's name, for as long as they may be used.
     lost_names: Vec<(u64, Box<[u8]>)>,
 

@@ -14,7 +14,7 @@ pub enum Remark {
     Misnamed,
     /// A node can't write (25006).
     ReadOnly,
-    /// The answer to [`REFUSED`].
+    /// The answer to a statement that PostgreSQL refuses in the proxy's place (`wishes`).
     Refused,
     /// CommandComplete, or the place ahead of ReadyForQuery, of a commit that waited in vain for its standbys.
     Doubtful,
@@ -34,16 +34,12 @@ pub enum Doubt {
 /// How PostgreSQL speaks of a prepared statement, up to the number behind the prefix of our names.
 pub const OURS: &[u8] = b"prepared statement \"pgherd.";
 
-/// Sent in place of a statement that is refused, so that the refusal stands at its place in the pipeline.
-pub const REFUSED: &str = "SELECT \"pgherd.refused\"";
-pub const REFUSED_TAIL: &[u8] = b"SELECT \"pgherd.refused\"\0\0\0";
-
 /// Only PostgreSQL's own words count, not what a text of the client's may say.
 pub fn names_a_statement_of_ours(error: &[u8]) -> bool {
     contains(error, OURS)
 }
 
-/// The column of [`REFUSED`] is not there (42703).
+/// A column of that name is not there (42703).
 pub fn is_refusal(error: &[u8]) -> bool {
     field(error, b'C') == Some(b"42703") && field(error, b'M').is_some_and(|text| contains(text, b"pgherd.refused"))
 }
@@ -77,7 +73,7 @@ impl Session {
                 return None;
             }
             Remark::ReadOnly => return Some(to),
-            Remark::Refused => weaker_commit(),
+            Remark::Refused => self.refused_with(buffer.range(from, to)),
             Remark::Doubtful => not_durable(),
         };
         let error = error.to_bytes();

@@ -113,6 +113,8 @@ pub struct Replies {
     pub xid: Xid,
     /// Commits wait for synchronous standbys: one that did not is no commit.
     pub quorum: bool,
+    /// A statement that PostgreSQL refuses in the proxy's place is on its way.
+    pub refuses: bool,
     doubt: Doubt,
     pub(super) failed: bool,
     /// Something was forwarded that only an answer can bring (unlike notices, notifications, parameters).
@@ -357,7 +359,7 @@ impl Replies {
         }
         match () {
             () if names_a_statement_of_ours(body) => Some(Remark::Misnamed),
-            () if self.quorum && is_refusal(body) => Some(Remark::Refused),
+            () if self.refuses && is_refusal(body) => Some(Remark::Refused),
             () if field(body, b'C') == Some(b"25006") => Some(Remark::ReadOnly),
             () => None,
         }

@@ -29,6 +29,8 @@ impl Session {
         }
         if self.is_quiet() {
             self.lost_names.clear();
+            self.refused.clear();
+            self.replies.refuses = false;
         }
         if round.awaited.is_ours() || round.awaited == Awaited::OwnSync {
             // The rest of the client's request belongs to another server, where it must not happen either.

@@ -41,11 +41,11 @@ impl Session {
         };
         let by = self.classify_by(parse.text);
         let class = by.0;
-        if self.refuses_weaker_commit(class, parse.text) {
+        if let Some(error) = self.refusal(class, parse.text) {
             if parse.name.is_empty() {
                 self.names.drop_unnamed();
             }
-            self.refuse_parse(server, header.size);
+            self.refuse_parse(server, header.size, error);
             return Ok(None);
         }
         if parse.name.is_empty() {

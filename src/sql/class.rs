@@ -102,6 +102,8 @@ pub enum Reason {
     RefusedByStandby,
     /// The statement's own hint says so: a read that shall go to the primary (a write then), or one for a standby.
     Hint,
+    /// Its hint keeps it on the primary, and it may write.
+    HintInDoubt,
     /// Its author says that it only reads, by a hint or by `pgherd.route`; nothing else does.
     Claimed,
 }
@@ -378,6 +380,7 @@ impl Reason {
             Reason::NotUtf8 => ("not-utf8", "not valid UTF-8, so not parsed"),
             Reason::RefusedByStandby => ("refused-by-standby", "a standby has refused it before"),
             Reason::Hint => ("hint", "its hint says so"),
+            Reason::HintInDoubt => ("hint-in-doubt", "its hint says so, and it is not known to only read"),
             Reason::Claimed => ("claimed", "its author says that it only reads"),
         }
     }

@@ -36,6 +36,8 @@ pub fn of(text: &[u8]) -> Option<Hint> {
 pub fn heed(hint: Option<Hint>, statement: &[u8], class: Class) -> Class {
     match hint {
         Some(Hint::Primary) if class.fits_standby() => Class { reason: Reason::Hint, ..class.on_primary() },
+        // pgherd.route = standby would take it for a read
+        Some(Hint::Primary) if class.may_only_read() => Class { reason: Reason::HintInDoubt, ..class },
         Some(Hint::Standby) if class.is_read() && class.kind != Kind::Empty => Class { reason: Reason::Hint, ..class },
         Some(Hint::Standby) if class.may_only_read() && is_query(statement) => {
             Class { reason: Reason::Claimed, ..class.on_standby() }
@@ -140,6 +142,7 @@ mod tests {
         check("/* pgherd: primary */ select 1", false, Reason::Hint);
         check("/* pgherd: primary */ select 1; select 2", false, Reason::Hint);
         check("/* pgherd: primary */ select 1; insert into t values (1)", false, Reason::DataChange);
+        check("/* pgherd: primary */ select my_function(1)", false, Reason::HintInDoubt);
         check("/* pgherd: primary */ insert into t values (1)", false, Reason::DataChange);
         check("/* pgherd: primary */ begin read only", false, Reason::Hint);
         check("/* pgherd: primary */ ;", true, Reason::Empty);

@@ -4,6 +4,7 @@
 //! sqlparser gives the structure of queries on a cache miss. What is not known to be a plain read is a write
 //! ("SELECT", "Hot Standby: User's Overview" in the PostgreSQL documentation).
 
+mod assigned;
 pub mod cache;
 pub mod catalog;
 pub mod class;
@@ -23,6 +24,7 @@ mod traits;
 mod types;
 mod utility;
 
+pub use assigned::assigned;
 pub use cache::Cache;
 pub use class::{Access, Begin, Class, Effects, Kind, Reason};
 pub use classify::{classify, classify_prefix};

@@ -244,7 +244,7 @@ fn value(name: &str, words: &mut Words) -> Option<String> {
 }
 
 /// A constant, a word or a signed number.
-fn element(words: &mut Words) -> Option<String> {
+pub(super) fn element(words: &mut Words) -> Option<String> {
     let token = words.peek()?;
     match token.kind {
         TokenKind::Word if words.text_of(token).eq_ignore_ascii_case(b"interval") => None,

@@ -30,6 +30,7 @@ pub mod sqlstate {
     pub const INVALID_PASSWORD: &str = "28P01";
     pub const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
     pub const INVALID_PARAMETER_VALUE: &str = "22023";
+    pub const UNDEFINED_OBJECT: &str = "42704";
     pub const UNDEFINED_DATABASE: &str = "3D000";
     pub const READ_ONLY_TRANSACTION: &str = "25006";
     pub const SYNTAX_ERROR: &str = "42601";

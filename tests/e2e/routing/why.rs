@@ -1,1 +1,3 @@
-//! Why a statement went where it went, and how to change it.
+//! Hints, `pgherd.*` settings, and what the proxy says about its decisions.
+
+mod settings;
