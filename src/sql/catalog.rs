@@ -101,7 +101,7 @@ pub struct BuiltIn;
 pub struct NothingKnown;
 
 /// Views of a node's or a session's own state that `pg_stat_*` and `pg_statio_*` do not cover.
-const NODE_LOCAL_VIEWS: [&str; 19] = [
+const NODE_LOCAL_VIEWS: [&str; 20] = [
     "pg_aios",
     "pg_available_extension_versions",
     "pg_available_extensions",
@@ -121,6 +121,7 @@ const NODE_LOCAL_VIEWS: [&str; 19] = [
     "pg_sequences",
     "pg_settings",
     "pg_shmem_allocations",
+    "pg_shmem_allocations_numa",
 ];
 
 // === impl BuiltIn ===
@@ -144,9 +145,11 @@ impl Catalog for BuiltIn {
         }
     }
 
-    /// A relation of an unknown name counts as a table.
+    /// A relation of an unknown name counts as a table, unless it is called as PostgreSQL calls a column's sequence: a
+    /// standby sees sequences ahead of their time ("CREATE SEQUENCE": values are logged in advance).
     fn relation(&self, schema: Option<&str>, name: &str) -> RelationFact {
         let local = name.starts_with("pg_stat_") || name.starts_with("pg_statio_") || NODE_LOCAL_VIEWS.contains(&name);
+        let local = local || name.ends_with("_seq");
         match schema {
             Some(schema) if schema.starts_with("pg_temp") => RelationFact::Temporary,
             _ if local => RelationFact::NodeLocal,

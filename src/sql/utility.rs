@@ -98,25 +98,34 @@ fn rollback(words: &mut Words) -> Class {
     control(if words.take("to") { Kind::RollbackTo } else { Kind::Rollback })
 }
 
-/// Settings belong to a node, but for those that belong to the session, the transaction or the database.
+/// Settings belong to a node, but for those that belong to the session, the transaction or the database, and those that
+/// were given to all nodes when the first one was made.
 fn show(words: &mut Words) -> Class {
-    const SAME_EVERYWHERE: [&str; 16] = [
+    const SAME_EVERYWHERE: [&str; 24] = [
         "application_name",
+        "block_size",
         "client_encoding",
+        "data_checksums",
         "datestyle",
         "integer_datetimes",
         "intervalstyle",
         "is_superuser",
         "lc_collate",
         "lc_ctype",
+        "max_function_args",
         "max_identifier_length",
+        "max_index_keys",
         "search_path",
+        "segment_size",
         "server_encoding",
+        "server_version",
+        "server_version_num",
         "session_authorization",
         "standard_conforming_strings",
         "timezone",
         "transaction_isolation",
-        "server_version",
+        "wal_block_size",
+        "wal_segment_size",
     ];
     let words_of_names = [&["time", "zone"][..], &["transaction", "isolation", "level"], &["session", "authorization"]];
     let harmless = words_of_names.iter().any(|name| words.take_all(name))

@@ -46,7 +46,18 @@ fn statements_have_the_class_the_data_files_say() {
         assert!(!(pins && class.is_read()), "{}: what has effects is a write", case.at);
     }
     assert!(failures.is_empty(), "\n{failures}");
-    assert!(cases.len() >= 250, "only {} statements", cases.len());
+    assert!(cases.len() >= 1_400, "only {} statements", cases.len());
+}
+
+/// The pages of the documentation's command reference, as their titles have them.
+#[test]
+fn each_command_of_postgresql_has_rows() {
+    let begins: Vec<String> = cases().iter().map(|case| first_words(&case.text)).collect();
+    let missing: Vec<&str> = include_str!("classify/commands.txt")
+        .lines()
+        .filter(|command| !begins.iter().any(|begin| format!("{begin} ").starts_with(&format!("{command} "))))
+        .collect();
+    assert!(missing.is_empty(), "no rows: {missing:?}");
 }
 
 #[test]
@@ -224,6 +235,12 @@ fn check_tokens(bytes: &[u8]) {
         assert!(token.kind != TokenKind::Bad || at + 1 == tokens.len(), "{tokens:?}");
         end = token.end;
     }
+}
+
+/// In capitals, one space apart, without comments and punctuation.
+fn first_words(text: &str) -> String {
+    let tokens = Scanner::new(text.as_bytes()).filter(|token| token.kind == TokenKind::Word).take(8);
+    tokens.map(|token| text[token.start..token.end].to_ascii_uppercase()).collect::<Vec<_>>().join(" ")
 }
 
 /// As the data files write it.

@@ -74,6 +74,8 @@ impl<'a> Connection<'a> {
     }
 
     async fn clean(&mut self) {
+        // a standby does nothing else for who asks for serializable transactions
+        self.run("RESET ALL").await;
         self.run("DISCARD ALL").await;
         self.run("SET statement_timeout = '5s'; SET lock_timeout = '2s'").await;
     }
