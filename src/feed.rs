@@ -4,7 +4,8 @@
 //! [`Watcher::changed`]. Nothing is queued: a slow reader sees the newest value, not each one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
@@ -18,9 +19,38 @@ pub struct Watcher {
     version: watch::Receiver<u64>,
 }
 
+/// The latest of many moments; whoever notes one waits for nobody.
+pub struct Moment {
+    base: Instant,
+    /// Since `base`; 0: never.
+    nanos: AtomicU64,
+}
+
 /// Tells a slow reader that something happens, without waking it: it counts, the reader looks.
 #[derive(Default)]
 pub struct Pulse(AtomicU64);
+
+// === impl Moment ===
+
+impl Moment {
+    /// Nothing has happened yet. What is noted later must lie behind `base`.
+    pub fn never_since(base: Instant) -> Self {
+        Self { base, nanos: AtomicU64::new(0) }
+    }
+
+    /// Whoever hears of it in any way after this sees it.
+    pub fn note(&self, at: Instant) {
+        let nanos = u64::try_from(at.saturating_duration_since(self.base).as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.fetch_max(nanos.max(1), SeqCst);
+    }
+
+    pub fn at(&self) -> Option<Instant> {
+        match self.nanos.load(SeqCst) {
+            0 => None,
+            nanos => Some(self.base + Duration::from_nanos(nanos)),
+        }
+    }
+}
 
 // === impl Pulse ===
 
@@ -82,6 +112,16 @@ impl Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_latest_moment_counts_whoever_comes_later() {
+        let moment = Moment::never_since(Instant::now());
+        assert_eq!(moment.at(), None);
+        let (one, two) = (Instant::now(), Instant::now() + Duration::from_nanos(1));
+        moment.note(two);
+        moment.note(one);
+        assert_eq!(moment.at(), Some(two));
+    }
 
     #[test]
     fn a_reader_sees_the_newest_value() {

@@ -14,7 +14,7 @@ use crate::client::logins::Logins;
 use crate::client::registry::{Clients, Held};
 use crate::cluster::{Journal, NodeId, Topology};
 use crate::config::Config;
-use crate::feed::{Feed, Pulse};
+use crate::feed::{Feed, Moment, Pulse};
 use crate::orders::Orders;
 use crate::pool::Pools;
 use crate::stats::ProcessCounters;
@@ -29,6 +29,8 @@ pub struct Shared {
     pub orders: Arc<Orders>,
     /// What the monitor said last; it alone writes.
     pub journal: Mutex<Journal>,
+    /// Of any session.
+    pub last_write: Moment,
     /// Beats when a client wrote: then the monitor looks more often.
     pub writes: Arc<Pulse>,
     /// One per node: somebody has reason to doubt that it is what the topology says. Its prober looks at once.
@@ -59,6 +61,7 @@ impl Shared {
             catalogs: Catalogs::new(false),
             orders: Arc::default(),
             journal: Mutex::default(),
+            last_write: Moment::never_since(Instant::now()),
             writes: Arc::default(),
             doubts: config.nodes.iter().map(|_| Arc::default()).collect(),
             clients: Clients::default(),

@@ -357,6 +357,7 @@ impl Session {
         for (name, value) in self.replies.reported.drain(..) {
             server.set_reported(&name, &value);
         }
+        self.note_answers();
         self.request_open |= self.replies.copy.take_reopened();
         if self.replies.is_skipping() || self.replies.copy.is_open() {
             // What was waited for may not come: it is skipped, or data must come first.

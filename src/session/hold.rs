@@ -95,7 +95,7 @@ impl Session {
 
     fn target(&self, class: Option<&Class>, avoid: Avoid) -> Target {
         let topology = self.shared.topology.load();
-        let split = self.config.routing.split && self.renames;
+        let split = self.reads.split && self.renames;
         let pools = &self.shared.pools;
         let turn = self.turn_without_server(avoid);
         route(class, &turn, &topology, split, |node| pools.node(node).load(), self.worker.turns.load(Relaxed)).target

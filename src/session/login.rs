@@ -205,6 +205,7 @@ impl Ready {
             catalog: shared.catalogs.of(&database),
             shared,
             worker,
+            reads: config.reads_of(&database, &user),
             config,
             client: stream,
             entry: Arc::clone(&entry.entry),

@@ -2,7 +2,7 @@
 //! what can be asked again is.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -40,8 +40,7 @@ impl Session {
         let mut unknown = fates.rounds.iter().any(|(fate, _)| *fate == Fate::Unknown);
         if std::mem::take(&mut self.wrote) && unknown {
             // It may be there: a read that follows must show it then.
-            self.last_write = Some(Instant::now());
-            self.shared.writes.beat();
+            self.has_written();
         }
         let goes_on = ex.leaving.is_none() && self.settled_pin == Pin::None && !unanswered.is_over;
         if let Some(mark) = mark

@@ -30,6 +30,7 @@ mod unanswered;
 mod unsettled;
 mod welcome;
 mod wishes;
+mod writes;
 
 use std::pin::Pin as Pinned;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ use survey::{Ends, Piece, Survey};
 
 use crate::catalogs::CatalogOf;
 use crate::client::registry::{ClientEntry, ClientState, Pin};
-use crate::config::Config;
+use crate::config::{Config, Reads};
 use crate::net::Stream;
 use crate::net::buffer::{Buffer, Buffers};
 use crate::pool::{Pool, PoolKey};
@@ -73,6 +74,8 @@ pub struct Session {
     shared: Arc<Shared>,
     worker: Arc<WorkerCell>,
     config: Arc<Config>,
+    /// By `[[user]]`, `[[database]]` and `[routing]`.
+    reads: Reads,
     client: Stream,
     entry: Arc<ClientEntry>,
     /// Keeps `entry` in the registry.
@@ -320,7 +323,7 @@ impl Session {
 
     /// Whether there is a choice of nodes.
     fn splits(&self) -> bool {
-        self.renames && self.config.routing.split && !self.shared.topology.load().standbys.is_empty()
+        self.renames && self.reads.split && !self.shared.topology.load().standbys.is_empty()
     }
 
     /// Whether `server` may get whatever comes next.

@@ -41,14 +41,7 @@ impl Session {
         if std::mem::take(&mut self.replies.stale_statement) {
             self.meet_stale_statement();
         }
-        if self.wrote && self.status == TxStatus::Idle {
-            self.wrote = false;
-            // A read-only transaction may have called anything on its standby: nothing was written.
-            if !self.shared.topology.load().standbys.contains(&server.node) {
-                self.last_write = Some(Instant::now());
-                self.shared.writes.beat();
-            }
-        }
+        self.note_writes(server.node);
         if self.changes_catalog && self.status == TxStatus::Idle {
             self.changes_catalog = false;
             self.catalog.invalidate();

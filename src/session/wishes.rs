@@ -2,7 +2,6 @@
 
 use super::Session;
 use super::replies::{Awaited, Op, Reply, Undo};
-use crate::config::Consistency;
 use crate::route::wishes::{self, Invalid};
 use crate::route::{Avoid, Turn};
 use crate::server::Server;
@@ -19,10 +18,10 @@ impl Session {
     #[inline]
     pub(super) fn turn_without_server(&self, avoid: Avoid) -> Turn {
         let wishes = &self.settings.wishes;
-        let consistency = wishes.consistency.unwrap_or(self.config.routing.consistency);
+        let consistency = wishes.consistency.unwrap_or(self.reads.consistency);
         Turn {
             consistency,
-            last_write: self.last_write.filter(|_| consistency == Consistency::Session),
+            last_write: self.write_to_show(consistency),
             min_lsn: wishes.min_lsn,
             preference: wishes.preference,
             reads_on_primary: wishes.reads_on_primary,
@@ -98,7 +97,8 @@ fn check(name: &str, value: &str) -> Option<PgError> {
     Some(match wishes::check(name, value).err()? {
         Invalid::Value(allowed) => {
             let message = format!("invalid value for parameter \"{name}\": \"{value}\"");
-            PgError::error(sqlstate::INVALID_PARAMETER_VALUE, message).with_hint(format!("Available values: {allowed}."))
+            PgError::error(sqlstate::INVALID_PARAMETER_VALUE, message)
+                .with_hint(format!("Available values: {allowed}."))
         }
         Invalid::Name(meant) => {
             let message = format!("unrecognized configuration parameter \"{name}\"");
