@@ -68,6 +68,8 @@ pub enum ClientState {
     Active,
     /// In a queue for a server.
     Waiting,
+    /// In a transaction in which it has asked for nothing yet: no server.
+    Begun,
 }
 
 /// Why a session keeps its server past the end of the transaction.
@@ -261,6 +263,7 @@ impl ClientEntry {
         match self.state.load(Relaxed) {
             1 => ClientState::Active,
             2 => ClientState::Waiting,
+            3 => ClientState::Begun,
             _ => ClientState::Idle,
         }
     }
@@ -327,6 +330,7 @@ impl ClientState {
             ClientState::Idle => "idle",
             ClientState::Active => "active",
             ClientState::Waiting => "waiting",
+            ClientState::Begun => "begun",
         }
     }
 }

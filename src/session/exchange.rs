@@ -133,7 +133,7 @@ impl Session {
                 if ex.server.is_none() {
                     return Poll::Ready(Ok(Ended::Released));
                 }
-                if self.is_quiet() && self.status == TxStatus::Idle && self.entry.kick.is_set(cx) {
+                if self.is_between_transactions() && self.entry.kick.is_set(cx) {
                     return Poll::Ready(Err(Close::Kicked));
                 }
                 moved |= self.poll_from_server(ex, cx)?.is_ready();
@@ -158,6 +158,10 @@ impl Session {
     /// The server has nothing to do for this session, and no other session would notice that it had.
     fn is_free(&self) -> bool {
         self.is_quiet() && self.status == TxStatus::Idle && self.pin == Pin::None
+    }
+
+    fn is_between_transactions(&self) -> bool {
+        self.is_quiet() && self.status_for_client() == TxStatus::Idle
     }
 
     /// What was refused has turned out to stand within COPY data: see `unknown_message`.
@@ -370,6 +374,7 @@ impl Session {
 
     /// Sends what tells the answers to Syncs of a failed COPY from later ones, where that must be told.
     fn fence(&mut self) {
+        self.end_failed_begin();
         if self.replies.copy.wants_fence() && self.passing == 0 && !self.request_open && !self.replies.is_skipping() {
             self.outbox.push_own(|out| {
                 frontend::push_close_statement(out, NOBODY);

@@ -164,10 +164,18 @@ impl Session {
             biased;
             // The reason is found by `end_wait`.
             () = canceled => Err(Refused::Gone(Close::ByClient)),
-            () = self.entry.kick.wait() => Err(Refused::Gone(Close::Kicked)),
+            () = self.kicked() => Err(Refused::Gone(Close::Kicked)),
             () = self.left() => Err(Refused::Gone(Close::ByClient)),
             done = what => Ok(done),
         }
+    }
+
+    /// A drain lets transactions end, one of which only its client knows among them.
+    async fn kicked(&self) {
+        if self.begin.is_held() {
+            std::future::pending::<()>().await;
+        }
+        self.entry.kick.wait().await;
     }
 
     /// The client has closed its connection without a word, with nothing left to read: nobody waits for the answer. One

@@ -72,6 +72,9 @@ impl Session {
             {
                 return Ok(stop);
             }
+            if self.begin.is_held() && self.begin_first(server) {
+                return Ok(Taken::Wait);
+            }
             self.flushed = header.tag == b'H';
             if let Some(stop) = self.take_frame(server, header)? {
                 return Ok(stop);
@@ -286,6 +289,9 @@ impl Session {
 
     /// Whether the request at the front must not go to `server`, or can't be told to yet.
     fn belongs_elsewhere(&mut self, server: &Server) -> Option<Taken> {
+        if self.begin_failed {
+            return Some(Taken::Elsewhere);
+        }
         if std::mem::take(&mut self.routed) || self.may_stay(server) {
             return None;
         }

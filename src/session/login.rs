@@ -237,6 +237,8 @@ impl Ready {
             commit_timeline: None,
             is_committing: false,
             refused_by_standby: false,
+            begin: Default::default(),
+            begin_failed: false,
             repeats: 0,
             refused: Vec::new(),
             lost_names: Vec::new(),

@@ -54,6 +54,7 @@ impl Session {
             return Ok(());
         }
         self.repeats = 0;
+        let was_held = self.begin.forget();
         let mut words = words();
         if let Some(mark) = mark
             && goes_on
@@ -82,6 +83,9 @@ impl Session {
             self.cell().errors.add(told.errors);
             (self.status, self.skipping) = (told.status, told.skips);
             bytes.extend_from_slice(&told.bytes);
+        } else if was_held {
+            // Nothing was asked of it yet: its next request hears of it.
+            self.status = TxStatus::InTransaction;
         }
         self.send(&bytes).await?;
         match ex.leaving.take() {

@@ -2,6 +2,7 @@
 //! sockets; there is no second task and no channel on the way of a query.
 
 mod aborted;
+mod begin;
 mod cleanup;
 mod copying;
 mod durability;
@@ -22,6 +23,7 @@ mod remarks;
 mod replies;
 mod resolve;
 mod rounds;
+mod skipping;
 mod slow;
 mod statements;
 mod survey;
@@ -60,6 +62,7 @@ use crate::sql::catalog::Catalog;
 use crate::sql::{Cache, Class};
 use crate::stats::PoolCounters;
 use crate::wire::error::{PgError, sqlstate};
+use crate::wire::frame::HEADER;
 
 /// What the sessions of one worker share. Only that worker's tasks use it, so its locks are never contended.
 pub struct WorkerCell {
@@ -133,6 +136,10 @@ pub struct Session {
     is_committing: bool,
     /// The server at hand can't write (25006), and is not the primary's any more: it counts as lost.
     refused_by_standby: bool,
+    /// Answered, not sent yet.
+    begin: begin::HeldBegin,
+    /// What the client believes to have begun could not be begun.
+    begin_failed: bool,
     /// How often the request at the front was asked again because its server was lost.
     repeats: u8,
 
@@ -190,6 +197,7 @@ impl Session {
 
     /// One request, or as many as one server answers in a row.
     async fn turn(&mut self) -> Result<(), Close> {
+        self.meet_failed_begin();
         if self.status != TxStatus::Idle {
             return Box::pin(self.answer_aborted()).await;
         }
@@ -204,6 +212,10 @@ impl Session {
         }
         self.request_at = Instant::now();
         self.entry.request_at_us.store(self.shared.now_us(), Relaxed);
+        if let Some(answer) = self.answer_alone(class.as_ref()) {
+            return self.send(answer).await;
+        }
+        let class = self.class_to_route(class);
         match self.acquire(class.as_ref()).await {
             Ok(checkout) => {
                 self.routed = true;
@@ -216,7 +228,7 @@ impl Session {
 
     /// Waits for a request and looks at it. With no standby to choose, its first bytes are enough.
     async fn next_request(&mut self) -> Result<(Option<Class>, Option<Ends>), Close> {
-        self.entry.set_state(ClientState::Idle);
+        self.entry.set_state(if self.begin.is_held() { ClientState::Begun } else { ClientState::Idle });
         loop {
             if self.passing > 0 {
                 let count = self.passing.min(self.inbox.end - self.inbox.start);
@@ -243,7 +255,7 @@ impl Session {
                 match self.survey() {
                     Survey::Whole { class: None, ends: Ends::Flush { .. } } if first == b'H' => {
                         // Nothing was sent to anyone: there is nothing to flush.
-                        self.inbox.start += crate::wire::frame::HEADER;
+                        self.inbox.start += HEADER;
                         continue;
                     }
                     Survey::Whole { class, ends } => {
@@ -270,9 +282,10 @@ impl Session {
         if self.inbox.is_empty() && !self.inbox.is_none() {
             self.worker.buffers.give(&mut self.inbox);
         }
-        let Self { client, inbox, worker, entry, .. } = self;
+        let Self { client, inbox, worker, entry, begin, .. } = self;
         let read = std::future::poll_fn(|cx| {
-            if entry.kick.is_set(cx) {
+            // Behind a held BEGIN its client is in a transaction: a drain waits for it as for any other.
+            if !begin.is_held() && entry.kick.is_set(cx) {
                 return Poll::Ready(Err(Close::Kicked));
             }
             if inbox.is_none() {
@@ -329,6 +342,7 @@ impl Session {
     /// Whether `server` may get whatever comes next.
     fn may_stay(&self, server: &Server) -> bool {
         self.status != TxStatus::Idle
+            || self.begin.is_held()
             || self.pin != Pin::None
             || self.shared.topology.load().primary == Some(server.node)
     }
@@ -350,9 +364,15 @@ impl Session {
 
     /// A Sync with nothing before it: PostgreSQL would say it is ready.
     async fn answer_sync(&mut self) -> Result<(), Close> {
-        self.inbox.start += crate::wire::frame::HEADER;
+        self.inbox.start += HEADER;
         self.skipping = false;
-        self.send(READY_IDLE).await
+        self.send_ready().await
+    }
+
+    async fn send_ready(&mut self) -> Result<(), Close> {
+        let mut ready = *READY_IDLE;
+        ready[HEADER] = self.status_for_client().as_byte();
+        self.send(&ready).await
     }
 
     /// Answers the request at the front with `error`; the session goes on behind it.
@@ -366,6 +386,7 @@ impl Session {
             // Its end is not in the buffer: there is no telling where the next one begins.
             return Err(Close::Error(PgError { severity: "FATAL".into(), ..error }));
         }
+        self.fail_held();
         self.send(&error.to_bytes()).await?;
         self.skipping = true;
         self.skip_request(ends).await
@@ -380,7 +401,7 @@ impl Session {
                     if header.tag == b'S' || is_query {
                         self.inbox.start += header.size;
                         self.skipping = false;
-                        return self.send(READY_IDLE).await;
+                        return self.send_ready().await;
                     }
                     self.inbox.start += header.size;
                     if header.tag == b'H' || self.inbox.is_empty() {
@@ -427,7 +448,7 @@ impl Session {
 
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 
-const READY_IDLE: &[u8] = b"Z\0\0\0\x05I";
+const READY_IDLE: &[u8; 6] = b"Z\0\0\0\x05I";
 
 // === impl Session: small things ===
 

@@ -86,7 +86,7 @@ impl Session {
         self.status == TxStatus::Idle
             && self.inbox.mark.is_some()
             && self.repeats == 0
-            && self.replies.is_one_plain_round()
+            && (self.begin.is_held() || self.replies.is_one_plain_round())
             && self.shared.topology.load().primary != Some(node)
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::begin::Beginning;
 use super::copying::Copying;
 use super::ends::{Ends, Round};
 use super::fate::Doing;
@@ -109,6 +110,8 @@ pub struct Replies {
     /// After an error in an extended request: PostgreSQL skips all up to a Sync that is not sent yet.
     pub(super) skips: bool,
     pub copy: Copying,
+    /// Of a BEGIN of ours ahead of the client's messages.
+    pub beginning: Beginning,
     /// Of the transaction that is being committed.
     pub xid: Xid,
     /// Commits wait for synchronous standbys: one that did not is no commit.
@@ -137,7 +140,7 @@ pub struct Replies {
 #[derive(Clone, Copy)]
 pub struct Waiting {
     pub awaited: Awaited,
-    round: u64,
+    pub(super) round: u64,
     pub doing: Doing,
     /// CopyDone and CopyFail sent as part of it, ahead of its Sync; and behind it, before the next request began.
     pub ends_inside: u32,
@@ -276,6 +279,10 @@ impl Replies {
             };
             let have = buffer.end - buffer.start;
             let injected = self.is_injected();
+            if self.beginning == Beginning::Sent && !injected && self.is_of_begin(header, have) {
+                buffer.start += header.size;
+                continue;
+            }
             let is_looked_into = looks_into(header.tag) || (injected && header.tag == b'D');
             if is_looked_into && header.size <= LOOK_INTO.min(buffer.capacity()) {
                 if have < header.size {
@@ -395,33 +402,10 @@ impl Replies {
         if self.is_injected() {
             self.injected_error = Some(PgError::parse(body));
         }
-        if self.is_extended_request() {
-            // A Query or FunctionCall that no Sync precedes is skipped with the rest.
-            while self.awaited.front().is_some_and(|w| matches!(w.awaited, Awaited::Query | Awaited::FunctionCall)) {
-                self.awaited.pop_front();
-            }
-            self.skips = self.awaited.is_empty();
-        }
+        self.skip_rest_of_request();
         self.fatal |= field(body, b'V').is_some_and(|severity| severity == b"FATAL" || severity == b"PANIC");
         self.stale_statement |=
             field(body, b'C') == Some(b"0A000") && field(body, b'R') == Some(b"RevalidateCachedQuery");
-    }
-
-    /// Whether what is being answered is a message of the extended protocol. Ahead of a Query in the middle of an
-    /// extended request the session puts a Close of its own: it is answered when that Query's turn comes.
-    fn is_extended_request(&self) -> bool {
-        match self.awaited.front() {
-            None => true,
-            Some(waiting) => match waiting.awaited {
-                Awaited::Sync | Awaited::OwnSync => true,
-                Awaited::Injected | Awaited::Xid => false,
-                Awaited::Query | Awaited::FunctionCall => self.has_unanswered_ops(waiting.round),
-            },
-        }
-    }
-
-    fn has_unanswered_ops(&self, round: u64) -> bool {
-        self.ops.front().is_some_and(|(of, _)| *of <= round)
     }
 
     /// Whether it is news to the client.
@@ -435,11 +419,11 @@ impl Replies {
         is_news
     }
 
-    fn is_injected(&self) -> bool {
+    pub(super) fn is_injected(&self) -> bool {
         self.awaited.front().is_some_and(|w| w.awaited.is_ours())
     }
 
-    fn ready(&mut self, buffer: &Buffer, forward: &mut Vec<(usize, usize)>, from: usize, to: usize) -> Walked {
+    fn ready(&mut self, buffer: &mut Buffer, forward: &mut Vec<(usize, usize)>, from: usize, to: usize) -> Walked {
         let status = match buffer.range(from + HEADER, to) {
             [b'I'] => TxStatus::Idle,
             [b'T'] => TxStatus::InTransaction,
@@ -468,6 +452,9 @@ impl Replies {
             self.ops.shrink_to(KEPT);
         }
         if matches!(awaited, Awaited::Query | Awaited::Sync | Awaited::FunctionCall) {
+            if matches!(self.beginning, Beginning::Failed { .. }) {
+                *buffer.byte_mut(to - 1) = TxStatus::Failed.as_byte();
+            }
             self.has_answered = true;
             self.doubt = Doubt::None;
             push(forward, from, to);

@@ -37,6 +37,7 @@ impl Session {
             self.skipping |= round.awaited == Awaited::OwnSync && round.failed;
             return Ok(());
         }
+        self.note_begun();
         self.settle_changes(server, &round);
         if std::mem::take(&mut self.replies.stale_statement) {
             self.meet_stale_statement();

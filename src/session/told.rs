@@ -16,6 +16,15 @@ impl Told {
         Self { welcome, since: Vec::new() }
     }
 
+    /// The value of `name`, if PostgreSQL reports it.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let find = |told: &'_ [(String, String)]| told.iter().position(|(n, _)| n == name);
+        match find(&self.since) {
+            Some(at) => Some(&self.since[at].1),
+            None => find(&self.welcome).map(|at| self.welcome[at].1.as_str()),
+        }
+    }
+
     /// Whether that is news to the client.
     pub fn tell(&mut self, name: &str, value: &str) -> bool {
         if let Some((_, known)) = self.since.iter_mut().find(|(n, _)| n == name) {
@@ -41,5 +50,6 @@ mod tests {
         let said = ["UTC", "CET", "CET", "UTC", "UTC"].map(|zone| told.tell("TimeZone", zone));
         assert_eq!(said, [false, true, false, true, false]);
         assert!(told.tell("new", "x") && !told.tell("new", "x"));
+        assert_eq!((told.get("TimeZone"), told.get("new"), told.get("old")), (Some("UTC"), Some("x"), None));
     }
 }

@@ -1,5 +1,6 @@
 //! What was asked of a server and will never be answered, once that server is lost. Pure.
 
+use super::begin::Beginning;
 use super::fate::{Doing, Fate, Fates};
 use super::replies::{Awaited, Op, Replies};
 use super::resolve::Xid;
@@ -17,6 +18,8 @@ pub struct Unanswered {
     failed: bool,
     /// Parse and Close that were not acknowledged, the first one first.
     pub ops: Vec<Op>,
+    /// Within a transaction that a BEGIN of ours opens.
+    begins: bool,
     /// A name of the client's was prepared meanwhile: preparing it again would fail.
     pub has_prepared: bool,
     /// Of the transaction whose COMMIT is among them.
@@ -71,6 +74,7 @@ impl Replies {
             open,
             failed: dead.failed || dead.skips,
             ops: dead.ops.into_iter().map(|(_, op)| op).collect(),
+            begins: dead.beginning != Beginning::None,
             has_prepared: dead.has_prepared,
             xid: dead.xid,
             is_over: dead.fatal
@@ -100,8 +104,8 @@ impl Unanswered {
             && let Some(first) = fates.rounds.first_mut()
         {
             *first = match status {
-                TxStatus::Idle => (Fate::NotDone, TxStatus::Idle),
-                TxStatus::InTransaction | TxStatus::Failed => (Fate::RolledBack, TxStatus::Failed),
+                TxStatus::Idle if !self.begins => (Fate::NotDone, TxStatus::Idle),
+                TxStatus::Idle | TxStatus::InTransaction | TxStatus::Failed => (Fate::RolledBack, TxStatus::Failed),
             };
         }
         fates

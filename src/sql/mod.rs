@@ -21,6 +21,7 @@ mod scope;
 pub mod set;
 pub mod statements;
 mod traits;
+pub mod transaction;
 mod types;
 mod utility;
 

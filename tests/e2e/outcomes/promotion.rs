@@ -42,21 +42,26 @@ async fn a_write_that_a_former_primary_refuses_goes_to_its_successor() {
     assert_eq!(refusal(&client.query("SELECT write()").await), ("25006", "ERROR", 'I'));
     cluster.wait_caught_up().unwrap();
 
-    let mut others = [role.raw(proxy.port()).await, role.raw(proxy.port()).await];
+    let mut others = [role.raw(proxy.port()).await, role.raw(proxy.port()).await, role.raw(proxy.port()).await];
     client.send_query("SELECT write()").await;
     super::send_all(&mut others[0], |out| {
         super::push_unnamed(out, "SELECT write()");
         super::push_sync(out);
     })
     .await;
-    assert_eq!(others[1].query("BEGIN").await.status, b'T');
+    assert_eq!(others[1].query("BEGIN; SELECT 0").await.status, b'T');
     others[1].send_query("SELECT write()").await;
+    assert_eq!(others[2].query("BEGIN").await.status, b'T');
+    others[2].send_query("SELECT write()").await;
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     cluster.pg2.promote().unwrap();
     let successor = cluster.pg2.port().to_string();
     assert_eq!(client.answer().await.value(), successor);
     let extended = others[0].answer().await;
-    assert_eq!((extended.kinds.as_str(), extended.value()), ("12DCZ", successor));
+    assert_eq!((extended.kinds.as_str(), extended.value()), ("12DCZ", successor.clone()));
     // In a transaction it was not alone.
     assert_eq!(refusal(&others[1].answer().await), ("25006", "ERROR", 'E'));
+    // … unless nothing but its BEGIN came before.
+    let first = others[2].answer().await;
+    assert_eq!((first.value(), first.status), (successor, b'T'));
 }

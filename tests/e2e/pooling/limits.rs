@@ -247,6 +247,7 @@ async fn servers_that_died_idle_are_noticed_before_anyone_gets_them() {
         for client in &mut clients {
             client.query("COMMIT").await;
             client.query("BEGIN READ ONLY").await;
+            client.query("SELECT 1").await;
         }
         for client in &mut clients {
             client.query("COMMIT").await;

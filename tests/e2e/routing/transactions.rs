@@ -1,1 +1,262 @@
-//! One transaction, one node.
+//! One transaction, one node, always; and a BEGIN that waits for the first statement of its transaction.
+
+use std::time::Duration;
+
+use crate::harness::raw::{Answer, Raw, Role, push_execute, push_parse};
+use crate::harness::{Proxy, shared};
+
+/// A role of its own, and a proxy that lets it in.
+struct Stage {
+    role: Role,
+    proxy: Proxy<'static>,
+}
+
+impl Stage {
+    /// `more`: configuration.
+    fn set(name: &str, more: &str) -> Self {
+        let role = Role::new(name);
+        let proxy = Proxy::start(shared(), &format!("{more}\n{}", role.config()));
+        Self { role, proxy }
+    }
+
+    async fn client(&self) -> Raw {
+        self.role.raw(self.proxy.port()).await
+    }
+
+    /// Of the role, on all nodes.
+    fn servers(&self) -> usize {
+        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'", self.role.name);
+        let count =
+            |node: &pgherd::demo::Node| node.psql_as("app", "postgres", &sql).unwrap().parse::<usize>().unwrap();
+        shared().nodes().into_iter().map(count).sum()
+    }
+}
+
+/// Where the session's transaction is.
+async fn port(client: &mut Raw) -> u16 {
+    client.value("SELECT inet_server_port()").await.parse().unwrap()
+}
+
+/// Sends a Query that must bring this tag and this status.
+async fn does(client: &mut Raw, sql: &str, tag: &str, status: u8) -> Answer {
+    let answer = client.query(sql).await;
+    assert_eq!((answer.tags.first().map(String::as_str), answer.status), (Some(tag), status), "{sql}: {answer:?}");
+    answer
+}
+
+#[tokio::test]
+async fn a_transaction_that_asks_for_nothing_needs_no_server() {
+    let stage = Stage::set("begins", "");
+    let mut client = stage.client().await;
+    client.value("SELECT 1").await;
+    // The one that greeted it may be gone by now, or not: from here on there are no more.
+    let before = stage.servers();
+    let mut idle = Vec::new();
+    for _ in 0..8 {
+        let mut begun = stage.client().await;
+        assert_eq!(does(&mut begun, "BEGIN", "BEGIN", b'T').await.kinds, "CZ");
+        idle.push(begun);
+    }
+    assert_eq!(stage.servers(), before);
+    for (at, begun) in idle.iter_mut().enumerate() {
+        let end = ["COMMIT", "ROLLBACK", "end;", "abort work"][at % 4];
+        does(begun, end, if at % 2 == 0 { "COMMIT" } else { "ROLLBACK" }, b'I').await;
+    }
+    assert_eq!(stage.servers(), before);
+    does(
+        &mut client,
+        "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY, DEFERRABLE",
+        "START TRANSACTION",
+        b'T',
+    )
+    .await;
+    let modes = "SELECT current_setting('transaction_isolation') || current_setting('transaction_read_only')
+        || current_setting('transaction_deferrable')";
+    assert_eq!(client.value(modes).await, "repeatable readonon");
+    does(&mut client, "COMMIT AND CHAIN", "COMMIT", b'T').await;
+    assert_eq!(client.value(modes).await, "repeatable readonon");
+    does(&mut client, "ROLLBACK", "ROLLBACK", b'I').await;
+    does(&mut client, "BEGIN ISOLATION LEVEL REPEATABLE READ", "BEGIN", b'T').await;
+    does(&mut client, "COMMIT AND CHAIN", "COMMIT", b'T').await;
+    assert_eq!(client.value(modes).await, "repeatable readoffoff");
+    does(&mut client, "COMMIT", "COMMIT", b'I').await;
+    // Outside of a transaction it is PostgreSQL's to warn.
+    assert_eq!(does(&mut client, "COMMIT", "COMMIT", b'I').await.kinds, "NCZ");
+}
+
+#[tokio::test]
+async fn whatever_comes_first_runs_within_the_transaction() {
+    let stage = Stage::set("firsts", "");
+    let mut client = stage.client().await;
+    does(&mut client, "CREATE TABLE t (n int)", "CREATE TABLE", b'I').await;
+    let mut extended = Vec::new();
+    push_parse(&mut extended, "named", "INSERT INTO t VALUES ($1)");
+    push_execute(&mut extended, "named", &["1"]);
+    push_parse(&mut extended, "", "INSERT INTO t VALUES ($1)");
+    push_execute(&mut extended, "", &["2"]);
+    for round in 0..3 {
+        does(&mut client, "BEGIN", "BEGIN", b'T').await;
+        match round {
+            0 => {
+                drop(does(&mut client, "INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)", "INSERT 0 1", b'T').await)
+            }
+            1 => {
+                client.send(&[&extended[..], b"S\0\0\0\x04"].concat()).await;
+                assert_eq!(client.answer().await.kinds, "12C12CZ");
+            }
+            // The first request, and the end of the transaction, before anything was answered.
+            _ => {
+                let flushed = [&extended[..], b"H\0\0\0\x04", b"S\0\0\0\x04"].concat();
+                let mut pipeline = Vec::new();
+                pgherd::wire::frontend::push_close_statement(&mut pipeline, b"named");
+                pipeline.extend_from_slice(&flushed);
+                client.send(&pipeline).await;
+                client.send_query("SELECT count(*) FROM t").await;
+                client.send_query("ROLLBACK").await;
+                assert_eq!(client.answer().await.kinds, "312C12CZ");
+                assert_eq!(client.answer().await.value(), "2");
+                assert_eq!(client.answer().await.tags, ["ROLLBACK"]);
+                break;
+            }
+        }
+        assert_eq!(client.value("SELECT count(*) FROM t").await, "2");
+        does(&mut client, "ROLLBACK", "ROLLBACK", b'I').await;
+        assert_eq!(client.value("SELECT count(*) FROM t").await, "0");
+    }
+    does(&mut client, "BEGIN", "BEGIN", b'T').await;
+    let warned = does(&mut client, "BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN", b'T').await;
+    assert_eq!(warned.kinds, "NCZ");
+    assert_eq!(client.value("SHOW transaction_isolation").await, "serializable");
+    let failed = client.query("SELECT 1/0").await;
+    assert_eq!((failed.sqlstate(), failed.status), ("22012", b'E'));
+    does(&mut client, "COMMIT", "ROLLBACK", b'I').await;
+    // An error in its very first statement.
+    does(&mut client, "BEGIN", "BEGIN", b'T').await;
+    let failed = client.query("SELECT nothing").await;
+    assert_eq!((failed.sqlstate(), failed.status), ("42703", b'E'));
+    assert_eq!(client.query("SELECT 1").await.sqlstate(), "25P02");
+    does(&mut client, "ROLLBACK", "ROLLBACK", b'I').await;
+    // COPY, and a function call of the protocol.
+    does(&mut client, "BEGIN", "BEGIN", b'T').await;
+    assert_eq!(client.query("COPY t FROM STDIN").await.kinds, "G");
+    client.send(b"d\0\0\0\x067\nc\0\0\0\x04").await;
+    let copied = client.answer().await;
+    assert_eq!((copied.tags, copied.status), (vec!["COPY 1".to_owned()], b'T'));
+    does(&mut client, "ROLLBACK", "ROLLBACK", b'I').await;
+    assert_eq!(client.value("SELECT count(*) FROM t").await, "0");
+    // Only a Sync: the client learns where it is.
+    does(&mut client, "BEGIN", "BEGIN", b'T').await;
+    client.send(b"S\0\0\0\x04").await;
+    assert_eq!(client.answer().await.status, b'T');
+    does(&mut client, "ROLLBACK", "ROLLBACK", b'I').await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_says_it_only_reads_runs_on_one_standby() {
+    let stage = Stage::set("reads_only", "");
+    let primary = shared().pg1.port();
+    let mut client = stage.client().await;
+    does(&mut client, "CREATE TABLE t (n int)", "CREATE TABLE", b'I').await;
+    shared().wait_caught_up().unwrap();
+    let until_standby = async |client: &mut Raw, begin: &[&str]| {
+        // The write before it must be known to have arrived.
+        for _ in 0..1000 {
+            for sql in begin {
+                assert_eq!(client.query(sql).await.sqlstate(), "", "{sql}");
+            }
+            let at = port(client).await;
+            if at != primary {
+                return at;
+            }
+            client.query("ROLLBACK").await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{begin:?} does not go to a standby");
+    };
+    let ways: [&[&str]; 5] = [
+        &["BEGIN READ ONLY"],
+        &["BEGIN", "SET TRANSACTION READ ONLY"],
+        &["BEGIN", "set transaction isolation level repeatable read, read only"],
+        &["SET default_transaction_read_only = on", "BEGIN"],
+        &["SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "BEGIN"],
+    ];
+    for begin in ways {
+        let at = until_standby(&mut client, begin).await;
+        assert_eq!(client.value("SHOW transaction_read_only").await, "on");
+        for sql in ["SAVEPOINT a", "SELECT 1", "ROLLBACK TO a", "RELEASE a", "COMMIT AND CHAIN"] {
+            assert_eq!(client.query(sql).await.sqlstate(), "", "{sql}");
+            assert_eq!(port(&mut client).await, at);
+        }
+        let refused = client.query("INSERT INTO t VALUES (1)").await;
+        assert_eq!((refused.sqlstate(), refused.status), ("25006", b'E'), "{begin:?}");
+        assert_eq!(client.query("SELECT 1").await.sqlstate(), "25P02");
+        does(&mut client, "ROLLBACK", "ROLLBACK", b'I').await;
+        client.query("RESET default_transaction_read_only").await;
+    }
+    // What can't be said of a standby's transaction, and what the role's own default says.
+    let to_primary: [&[&str]; 4] = [
+        &["BEGIN READ ONLY", "SET TRANSACTION READ WRITE"],
+        &["BEGIN", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY"],
+        &["BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"],
+        &["BEGIN", "SAVEPOINT a"],
+    ];
+    for begin in to_primary {
+        for sql in begin {
+            assert_eq!(client.query(sql).await.sqlstate(), "", "{sql}");
+        }
+        assert_eq!(port(&mut client).await, primary, "{begin:?}");
+        does(&mut client, "ROLLBACK", "ROLLBACK", b'I').await;
+    }
+    let name = &stage.role.name;
+    let sql = format!("ALTER ROLE {name} SET default_transaction_read_only = on");
+    shared().pg1.psql_as("app", "postgres", &sql).unwrap();
+    shared().wait_caught_up().unwrap();
+    // A proxy that greets it anew.
+    let proxy = Proxy::start(shared(), &stage.role.config());
+    let mut client = stage.role.raw(proxy.port()).await;
+    does(&mut client, "BEGIN", "BEGIN", b'T').await;
+    assert_ne!(port(&mut client).await, primary);
+    does(&mut client, "COMMIT", "COMMIT", b'I').await;
+    does(&mut client, "BEGIN READ WRITE", "BEGIN", b'T').await;
+    does(&mut client, "INSERT INTO t VALUES (1)", "INSERT 0 1", b'T').await;
+    does(&mut client, "COMMIT", "COMMIT", b'I').await;
+}
+
+#[tokio::test]
+async fn a_transaction_sees_its_own_insert_whatever_it_does_with_savepoints() {
+    let stage = Stage::set("own_inserts", "");
+    let mut client = stage.client().await;
+    does(&mut client, "CREATE TABLE t (n int)", "CREATE TABLE", b'I').await;
+    for sql in ["BEGIN", "INSERT INTO t VALUES (1)", "SAVEPOINT a", "INSERT INTO t VALUES (2)", "ROLLBACK TO a"] {
+        assert_eq!(client.query(sql).await.sqlstate(), "", "{sql}");
+    }
+    assert_eq!(client.value("SELECT count(*) FROM t").await, "1");
+    // A redundant BEGIN begins nothing.
+    assert_eq!(does(&mut client, "BEGIN", "BEGIN", b'T').await.kinds, "NCZ");
+    assert_eq!(client.value("SELECT count(*) FROM t").await, "1");
+    assert_eq!(client.unnamed("SELECT count(*) FROM t", &[]).await.value(), "1");
+    does(&mut client, "ROLLBACK", "ROLLBACK", b'I').await;
+    assert_eq!(client.value("SELECT count(*) FROM t").await, "0");
+}
+
+#[tokio::test]
+async fn a_repeatable_read_transaction_has_one_snapshot() {
+    let stage = Stage::set("snapshots", "");
+    let (mut client, mut writer) = (stage.client().await, stage.client().await);
+    does(&mut writer, "CREATE TABLE t (n int)", "CREATE TABLE", b'I').await;
+    does(&mut writer, "INSERT INTO t VALUES (0)", "INSERT 0 1", b'I').await;
+    shared().wait_caught_up().unwrap();
+    for begin in ["BEGIN ISOLATION LEVEL REPEATABLE READ", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"] {
+        does(&mut client, begin, "BEGIN", b'T').await;
+        let first = client.value("SELECT sum(n) FROM t").await;
+        for n in 0..20 {
+            assert_eq!(writer.query(&format!("INSERT INTO t VALUES ({})", n + 1)).await.sqlstate(), "");
+            let again = match n % 2 {
+                0 => client.value("SELECT sum(n) FROM t").await,
+                _ => client.unnamed("SELECT sum(n) FROM t", &[]).await.value(),
+            };
+            assert_eq!(again, first, "{begin}");
+        }
+        does(&mut client, "COMMIT", "COMMIT", b'I').await;
+    }
+}
