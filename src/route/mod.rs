@@ -2,6 +2,7 @@
 
 pub mod candidates;
 mod choice;
+pub mod explain;
 mod token;
 pub mod turn;
 mod why;

@@ -178,7 +178,7 @@ fn push_quoted(out: &mut String, text: &str, quote: char) {
 }
 
 /// An `E''` literal when a backslash is inside, so that `standard_conforming_strings` does not matter.
-fn push_literal(out: &mut String, text: &str) {
+pub fn push_literal(out: &mut String, text: &str) {
     if text.contains('\\') {
         out.push('E');
         push_quoted(out, &text.replace('\\', "\\\\"), '\'');

@@ -1,6 +1,7 @@
 //! What a statement leaves behind in its session: settings that travel along, names, and what pins the session to its
 //! server. A change counts once PostgreSQL has said so, and is forgotten when its transaction is rolled back.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -9,6 +10,7 @@ use super::ends::Round;
 use super::names::Statement;
 use super::replies::{Awaited, Op, Reply, Undo};
 use crate::client::registry::Pin;
+use crate::cluster::NodeId;
 use crate::route::TxStatus;
 use crate::route::wishes::Wishes;
 use crate::server::Server;
@@ -73,7 +75,7 @@ impl Traces for Class {
     #[inline]
     fn may_write(&self) -> bool {
         let harmless = self.kind.is_transaction_control() && self.kind != Kind::Mixed;
-        let harmless = harmless || matches!(self.kind, Kind::Set | Kind::Deallocate { .. } | Kind::DiscardAll);
+        let harmless = harmless || matches!(self.kind, Kind::Own(_) | Kind::Set | Kind::Deallocate { .. } | Kind::DiscardAll);
         match self.reason {
             Reason::Hint => false,
             Reason::Claimed => true,
@@ -390,12 +392,18 @@ impl Session {
     }
 
     /// The unnamed statement as the server must know it, if that is not how the client put it.
-    pub(super) fn rewritten_unnamed(&mut self) -> Option<&'static [u8]> {
-        let unnamed = self.names.unnamed().filter(|unnamed| unnamed.class.leaves_traces())?;
+    pub(super) fn rewritten_unnamed(&mut self, node: NodeId) -> Option<Cow<'static, [u8]>> {
+        let unnamed = self.names.unnamed()?;
+        if let Kind::Own(own) = unnamed.class.kind {
+            return Some(self.tail_for(node, own, unnamed.tail).into());
+        }
+        if !unnamed.class.leaves_traces() {
+            return None;
+        }
         let text = String::from_utf8_lossy(unnamed.tail.split(|b| *b == 0).next().unwrap_or_default());
         self.deallocated(unnamed.class, &text)?;
         self.prepare_gone();
-        Some(DEALLOCATE_GONE_TAIL)
+        Some(DEALLOCATE_GONE_TAIL.into())
     }
 
     /// The server gets a statement that can be deallocated in place of the client's. It has no text, so that it can be

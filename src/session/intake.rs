@@ -8,7 +8,7 @@ use super::survey::{Ends, Survey};
 use super::{Close, Session};
 use crate::server::Server;
 use crate::server::prepared::NOBODY;
-use crate::sql::{Class, Reason, classify_prefix};
+use crate::sql::{Class, Kind, Reason, classify_prefix};
 use crate::wire::error::{PgError, sqlstate};
 use crate::wire::frame::{self, HEADER, Header};
 use crate::wire::frontend::{self, Check};
@@ -237,6 +237,9 @@ impl Session {
                 self.note_commit(class);
                 self.runs(Doing::of(class));
                 self.remember_text(from + HEADER, from + header.size - 1);
+                if let Kind::Own(own) = class.kind {
+                    return self.query_own(server.node, own, header.size);
+                }
                 if class.leaves_traces() && self.note(server, class, from + HEADER, from + header.size - 1) {
                     // What goes instead was put in the outbox.
                     self.inbox.start += header.size;

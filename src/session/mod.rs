@@ -18,6 +18,7 @@ mod lost;
 mod misnamed;
 mod names;
 mod outbox;
+mod own;
 mod passthrough;
 mod remarks;
 mod replies;

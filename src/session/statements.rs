@@ -14,7 +14,7 @@ use crate::client::registry::Pin;
 use crate::route::TxStatus;
 use crate::server::Server;
 use crate::server::prepared::{NOBODY, PREFIX, push_name};
-use crate::sql::Class;
+use crate::sql::{Class, Kind};
 use crate::wire::error::{PgError, sqlstate};
 use crate::wire::frame::{self, HEADER, Header};
 use crate::wire::frontend::{self, Named};
@@ -74,7 +74,13 @@ impl Session {
             Some(_) => {
                 // In a failed transaction PostgreSQL refuses to prepare it, and this may be one.
                 let undo = Undo::Parse { client: Some(name.clone()), server: None };
-                self.prepare_for_once(&statement.tail, Op { reply: Reply::Forward, undo });
+                match statement.own() {
+                    Some(own) => {
+                        let tail = self.tail_for(server.node, own, &statement.tail);
+                        self.prepare_for_once(&tail, Op { reply: Reply::Forward, undo });
+                    }
+                    None => drop(self.prepare_for_once(&statement.tail, Op { reply: Reply::Forward, undo })),
+                }
             }
             None => drop(self.prepare(server, &statement, Reply::Forward, Some(name.clone()))),
         }
@@ -126,11 +132,12 @@ impl Session {
         self.inbox.start += header.size;
     }
 
-    /// Prepares what nobody will use, for the answer.
-    fn prepare_for_once(&mut self, tail: &[u8], op: Op) {
+    /// Prepares what nobody will use again. Returns its number.
+    pub(super) fn prepare_for_once(&mut self, tail: &[u8], op: Op) -> u64 {
         self.close_stand_in(ONCE);
         self.push_parse(ONCE, tail);
         self.replies.await_op(op);
+        ONCE
     }
 
     fn close_stand_in(&mut self, number: u64) {
@@ -154,9 +161,9 @@ impl Session {
         let count = self.names.set_unnamed(parse.tail, by);
         server.unnamed = Some((self.entry.id, count));
         let undo = Undo::ParseUnnamed { count, own: true };
-        match self.rewritten_unnamed() {
+        match self.rewritten_unnamed(server.node) {
             Some(tail) => {
-                self.outbox.push_own(|out| frontend::push_parse(out, b"", tail));
+                self.outbox.push_own(|out| frontend::push_parse(out, b"", &tail));
                 self.request_open = true;
                 self.inbox.start += header.size;
             }
@@ -192,7 +199,13 @@ impl Session {
         };
         let (head, portal_end) = (bind.head, HEADER + bind.portal.len());
         self.ask_for_xid(server, statement.class, statement.text());
-        let Some(number) = self.ensure(server, &statement) else { return Some(Taken::Wait) };
+        let number = match statement.own() {
+            Some(own) => self.prepare_own(server.node, own, &statement),
+            None => match self.ensure(server, &statement) {
+                Some(number) => number,
+                None => return Some(Taken::Wait),
+            },
+        };
         self.binds(statement.class);
         self.remember_statement(&statement);
         if statement.class.leaves_traces() {
@@ -311,7 +324,13 @@ impl Session {
             self.push_named(b'C', number);
             self.replies.await_op(Op { reply: Reply::Swallow, undo: Undo::Stray { number } });
         }
-        self.push_parse(number, &statement.tail);
+        match statement.own() {
+            Some(own) => {
+                let tail = self.tail_for(server.node, own, &statement.tail);
+                self.push_parse(number, &tail);
+            }
+            None => self.push_parse(number, &statement.tail),
+        }
         self.replies.await_op(Op { reply, undo: Undo::Parse { client, server: Some((id, number)) } });
         self.cell().server_parses.add(1);
         number
@@ -335,10 +354,10 @@ impl Session {
             Some(unnamed) => {
                 let mine = Some((self.entry.id, unnamed.count));
                 let (class, count) = (unnamed.class, unnamed.count);
-                if server.unnamed != mine {
-                    let rewritten = self.rewritten_unnamed();
+                if server.unnamed != mine || matches!(class.kind, Kind::Own(_)) {
+                    let rewritten = self.rewritten_unnamed(server.node);
                     let Self { names, outbox, .. } = self;
-                    let tail = rewritten.or_else(|| Some(names.unnamed()?.tail)).unwrap_or_default();
+                    let tail = rewritten.as_deref().or_else(|| Some(names.unnamed()?.tail)).unwrap_or_default();
                     outbox.push_own(|out| frontend::push_parse(out, b"", tail));
                     let undo = Undo::ParseUnnamed { count, own: false };
                     self.replies.await_op(Op { reply: Reply::Swallow, undo });

@@ -46,10 +46,23 @@ pub enum Kind {
     },
     /// `DISCARD ALL`, standing alone.
     DiscardAll,
+    /// The proxy answers it itself.
+    Own(Own),
     /// Several statements, none of them transaction control.
     Several,
     /// Several statements with transaction control among them.
     Mixed,
+}
+
+/// A statement of the proxy's own; PostgreSQL gets another one in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// `EXPLAIN ROUTE …`
+    ExplainRoute,
+    /// `SHOW pgherd.last_lsn`: the primary knows.
+    LastLsn,
+    /// `SHOW pgherd.…` of a session's setting.
+    Setting,
 }
 
 /// The modes of a `BEGIN`.
@@ -218,7 +231,7 @@ impl Kind {
             Kind::Begin(_) | Kind::Commit | Kind::Rollback => true,
             Kind::Savepoint | Kind::RollbackTo | Kind::Release | Kind::Mixed => true,
             Kind::Empty | Kind::Other | Kind::Set | Kind::Deallocate { .. } => false,
-            Kind::DiscardAll | Kind::Several => false,
+            Kind::DiscardAll | Kind::Several | Kind::Own(_) => false,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::class::{Class, Effects, Reason};
 use super::keywords::{Verb, Words, verb};
 use super::statements::Statements;
 use super::traits::Traits;
-use super::{hint, query, utility};
+use super::{hint, own, query, utility};
 
 /// Beyond this only the first word of a text is looked at, so that one huge text costs no pause.
 const MAX_SCANNED_BYTES: usize = 1 << 20;
@@ -17,6 +17,9 @@ const MADE_BY_INTO: Effects = Effects::TEMP_TABLE.and(Effects::DDL);
 pub fn classify(text: &[u8], max_bytes: usize, catalog: &impl Catalog) -> Class {
     if text.len() > MAX_SCANNED_BYTES {
         return classify_prefix(text);
+    }
+    if let Some(class) = own::class(text) {
+        return class;
     }
     let hint = hint::of(text);
     let mut class = Class::EMPTY;

@@ -4,6 +4,7 @@
 //! sqlparser gives the structure of queries on a cache miss. What is not known to be a plain read is a write
 //! ("SELECT", "Hot Standby: User's Overview" in the PostgreSQL documentation).
 
+pub mod asked;
 mod assigned;
 pub mod cache;
 pub mod catalog;
@@ -16,6 +17,7 @@ pub mod hint;
 mod keywords;
 pub mod knowledge;
 mod query;
+pub mod own;
 pub mod scanner;
 mod scope;
 pub mod set;
@@ -27,5 +29,5 @@ mod utility;
 
 pub use assigned::assigned;
 pub use cache::Cache;
-pub use class::{Access, Begin, Class, Effects, Kind, Reason};
+pub use class::{Access, Begin, Class, Effects, Kind, Own, Reason};
 pub use classify::{classify, classify_prefix};

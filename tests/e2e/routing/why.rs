@@ -1,3 +1,4 @@
 //! Hints, `pgherd.*` settings, and what the proxy says about its decisions.
 
+mod explain;
 mod settings;
