@@ -266,6 +266,7 @@ fn show(class: Class) -> String {
         Kind::Deallocate { all: true } => "deallocate-all".into(),
         Kind::DiscardAll => "discard-all".into(),
         Kind::Several => "several".into(),
+        Kind::Own(own) => format!("{own:?}").to_lowercase(),
         Kind::Mixed => "mixed".into(),
     };
     if !kind.is_empty() {
