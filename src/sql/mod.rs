@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod class;
 pub mod classify;
 mod ddl;
+mod dialect;
 pub mod fingerprint;
 mod functions;
 pub mod hint;

@@ -15,6 +15,7 @@ use sqlparser::tokenizer::{Token as ParserToken, Tokenizer};
 
 use super::catalog::{BuiltIn, Catalog, FunctionFact, TypeFact};
 use super::class::Reason;
+use super::dialect;
 use super::scanner::{Scanner, TokenKind};
 use super::scope::{self, Scopes};
 use super::types::{self, TypeName};
@@ -29,12 +30,13 @@ const RECURSION_LIMIT: usize = 100;
 
 /// One statement that begins as a query. `Err`: why it is no plain read.
 pub(super) fn check(text: &str, catalog: &impl Catalog) -> Result<(), Reason> {
-    let dialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, text).tokenize().map_err(|_| Reason::Unparsed)?;
+    let postgresql = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&postgresql, text).tokenize().map_err(|_| Reason::Unparsed)?;
     if !same_tokens(&tokens, text) {
         return Err(Reason::Unparsed);
     }
-    let parsed = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens(tokens).parse_statements();
+    let tokens = dialect::without_what_decides_nothing(tokens);
+    let parsed = Parser::new(&postgresql).with_recursion_limit(RECURSION_LIMIT).with_tokens(tokens).parse_statements();
     let [Statement::Query(query)] = &parsed.map_err(|_| Reason::Unparsed)?[..] else {
         return Err(Reason::Unparsed);
     };
@@ -309,6 +311,7 @@ impl<C: Catalog> Visitor for PlainRead<'_, C> {
             // they are called by the search path when they are written with commas
             Expr::Ceil { .. } => self.named("ceil"),
             Expr::Floor { .. } => self.named("floor"),
+            Expr::Substring { shorthand: true, .. } => self.named("substr"),
             Expr::Substring { .. } => self.named("substring"),
             Expr::Overlay { .. } => self.named("overlay"),
             Expr::BinaryOp { op, .. } | Expr::AnyOp { compare_op: op, .. } | Expr::AllOp { compare_op: op, .. } => {

@@ -107,6 +107,8 @@ impl Traits {
                 self.effects |= Effects::ADVISORY_LOCK;
             }
             "set_config" if !last_argument_is_true(arguments, text) => self.effects |= Effects::SET_CONFIG,
+            // the generator's state is the session's, as the setting `seed` is
+            "setseed" => self.effects |= Effects::SET_CONFIG,
             "pg_replication_origin_session_setup" => self.effects |= Effects::UNKNOWN,
             _ => {}
         }

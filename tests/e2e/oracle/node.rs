@@ -88,7 +88,12 @@ impl Outcome {
         match answer.errors.first() {
             Some(error) => Self::Refused { sqlstate: error.sqlstate.clone(), message: error.message.clone() },
             None if answer.status == 0 => Self::Refused { sqlstate: "08006".into(), message: "closed".into() },
-            None => Self::Done(format!("{:?} {:?} {:?}", answer.columns, answer.rows, answer.tags)),
+            None => {
+                // whoever names no order gets any
+                let mut rows = answer.rows.clone();
+                rows.sort();
+                Self::Done(format!("{:?} {rows:?} {:?}", answer.columns, answer.tags))
+            }
         }
     }
 }
