@@ -26,6 +26,7 @@ pub enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
     Nodes,
+    Standbys,
     Cluster,
     Events,
     Pools,
@@ -80,8 +81,9 @@ pub fn parse(text: &str) -> Result<Vec<Command>, PgError> {
 // === impl Show ===
 
 impl Show {
-    pub const ALL: [Show; 19] = [
+    pub const ALL: [Show; 20] = [
         Show::Nodes,
+        Show::Standbys,
         Show::Cluster,
         Show::Events,
         Show::Pools,
@@ -105,6 +107,7 @@ impl Show {
     pub fn name(self) -> &'static str {
         match self {
             Show::Nodes => "NODES",
+            Show::Standbys => "STANDBYS",
             Show::Cluster => "CLUSTER",
             Show::Events => "EVENTS",
             Show::Pools => "POOLS",
@@ -129,6 +132,7 @@ impl Show {
     /// One line for `SHOW HELP`.
     pub fn help(self) -> &'static str {
         match self {
+            Show::Standbys => "each standby's share of the reads, its lag, and why it gets none",
             Show::Nodes => "role, state, upstream, WAL positions and lag of each node, and what to do about it",
             Show::Cluster => "the failover: its state, what it waits for, what you can do",
             Show::Events => "what the monitor said last; SHOW EVENTS n: the last n lines",

@@ -147,7 +147,9 @@ fn node(snapshot: &Snapshot, node: &Node, out: &mut Samples) {
     let bytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64);
     known("pgherd_node_lag_bytes", "WAL written by the primary, not yet replayed.", bytes(node.lag_bytes));
     let seconds = node.lag_ms.map(|ms| ms as f64 / 1e3);
-    known("pgherd_node_lag_seconds", "Age of what is replayed while more waits.", seconds);
+    known("pgherd_node_lag_seconds", "For how long some of that was there, at least.", seconds);
+    let share = Some(snapshot.topology.share_of(node.id));
+    known("pgherd_node_read_share", "Part of the reads that the node gets, 0 to 1.", share);
     let Some(seen) = &node.observation else { return };
     known("pgherd_node_timeline", "Timeline of the node.", Some(f64::from(seen.timeline)));
     let received = bytes(seen.received.map(|lsn| lsn.0));

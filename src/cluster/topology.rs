@@ -91,6 +91,21 @@ impl Topology {
         self.mark.filter(|mark| mark.at > wrote)
     }
 
+    /// The part of the reads that a node gets now, where all that get any are as good; 0 to 1. Without a standby the primary
+    /// gets them all.
+    pub fn share_of(&self, id: NodeId) -> f64 {
+        let readers = || {
+            let primary = self.primary.filter(|id| self.node(*id).weight > 0 || self.standbys.is_empty());
+            self.standbys.iter().copied().chain(primary)
+        };
+        let is_near = readers().any(|id| self.node(id).is_near);
+        let weight = |id: NodeId| match self.node(id) {
+            node if node.is_near || !is_near => f64::from(node.weight.max(1)),
+            _ => 0.0,
+        };
+        if readers().any(|reader| reader == id) { weight(id) / readers().map(weight).sum::<f64>() } else { 0.0 }
+    }
+
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[usize::from(id.0)]
     }

@@ -87,5 +87,11 @@ fn node(candidate: &Candidate, node: &Node, routed: &Routed, turn: &Turn) -> Str
         (Some(bytes), None) => format!(", lag {bytes} bytes"),
         _ => String::new(),
     };
-    format!("    {} ({}, {}, weight {}{lag}): {verdict}", node.name, node.role.as_str(), node.health.as_str(), node.weight)
+    format!(
+        "    {} ({}, {}, weight {}{lag}): {verdict}",
+        node.name,
+        node.role.as_str(),
+        node.health.as_str(),
+        node.weight
+    )
 }

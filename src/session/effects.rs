@@ -75,7 +75,8 @@ impl Traces for Class {
     #[inline]
     fn may_write(&self) -> bool {
         let harmless = self.kind.is_transaction_control() && self.kind != Kind::Mixed;
-        let harmless = harmless || matches!(self.kind, Kind::Own(_) | Kind::Set | Kind::Deallocate { .. } | Kind::DiscardAll);
+        let harmless =
+            harmless || matches!(self.kind, Kind::Own(_) | Kind::Set | Kind::Deallocate { .. } | Kind::DiscardAll);
         match self.reason {
             Reason::Hint => false,
             Reason::Claimed => true,

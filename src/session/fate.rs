@@ -67,7 +67,8 @@ impl Doing {
 
     /// One statement, or one text of several.
     pub fn of(class: Class) -> Self {
-        let harmless = class.is_read() && class.reason != Reason::Claimed || matches!(class.kind, Kind::Set | Kind::Own(_));
+        let harmless =
+            class.is_read() && class.reason != Reason::Claimed || matches!(class.kind, Kind::Set | Kind::Own(_));
         match class.kind {
             Kind::Mixed => Self::ANYTHING,
             Kind::Begin(_) => Self { inside: Path::within(true), outside: Path::within(true) },

@@ -72,8 +72,12 @@ impl Session {
         let topology = self.shared.topology.load();
         let split = self.config.routing.split && self.renames;
         let turn = self.turn_without_server(Avoid::NOBODY);
-        let holding =
-            Turn { node: Some(node), status: self.status, pinned: self.pin != crate::client::registry::Pin::None, ..turn };
+        let holding = Turn {
+            node: Some(node),
+            status: self.status,
+            pinned: self.pin != crate::client::registry::Pin::None,
+            ..turn
+        };
         let turn = if holding.holds_server() { holding } else { turn };
         let pools = &self.shared.pools;
         let tick = self.worker.turns.load(Relaxed);

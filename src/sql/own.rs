@@ -14,7 +14,9 @@ pub(super) fn class(text: &[u8]) -> Option<Class> {
             explained(text)?;
             Own::ExplainRoute
         }
-        Verb::Show if shown(text)? == "last_lsn" => return Some(of(Class::write(Reason::SessionCommand), Own::LastLsn)),
+        Verb::Show if shown(text)? == "last_lsn" => {
+            return Some(of(Class::write(Reason::SessionCommand), Own::LastLsn));
+        }
         Verb::Show => Own::Setting,
         _ => return None,
     };
@@ -69,7 +71,9 @@ mod tests {
     #[test]
     fn what_is_ours_is_told_from_what_is_postgresqls() {
         let own = |text: &str| class(text.as_bytes()).map(|class| class.kind);
-        for text in ["EXPLAIN ROUTE SELECT 1", " explain /* x */ route insert into t values ($1);", "explain route begin"] {
+        for text in
+            ["EXPLAIN ROUTE SELECT 1", " explain /* x */ route insert into t values ($1);", "explain route begin"]
+        {
             assert_eq!(own(text), Some(Kind::Own(Own::ExplainRoute)), "{text}");
         }
         assert_eq!(own("show pgherd.last_lsn"), Some(Kind::Own(Own::LastLsn)));

@@ -10,6 +10,7 @@ mod inventory;
 mod nodes;
 mod pools;
 mod settings;
+mod standbys;
 mod stats;
 
 use super::Dialect;
@@ -22,6 +23,7 @@ pub fn table(show: Show, dialect: Dialect, snapshot: &Snapshot) -> Table {
     let mut table = Table::new(columns(show));
     table.rows = match show {
         Show::Nodes => nodes::nodes(snapshot),
+        Show::Standbys => standbys::standbys(snapshot),
         Show::Cluster => cluster::cluster(snapshot),
         Show::Events => cluster::events(snapshot, cluster::EVENTS_SHOWN),
         Show::PoolNodes => nodes::pool_nodes(snapshot),
@@ -55,6 +57,7 @@ pub fn events(count: usize, snapshot: &Snapshot) -> Table {
 pub fn columns(show: Show) -> &'static [Column] {
     match show {
         Show::Nodes => nodes::NODES,
+        Show::Standbys => standbys::STANDBYS,
         Show::Cluster => cluster::CLUSTER,
         Show::Events => cluster::EVENTS,
         Show::PoolNodes => nodes::POOL_NODES,

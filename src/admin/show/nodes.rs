@@ -19,6 +19,9 @@ pub const NODES: &[Column] = &[
     ("replayed_lsn", Text),
     ("lag_bytes", Int8),
     ("lag_ms", Int8),
+    ("weight", Int4),
+    ("zone", Text),
+    ("no_reads", Text),
     ("system_identifier", Text),
     ("version", Text),
     ("servers_active", Int4),
@@ -67,6 +70,9 @@ fn node_row(snapshot: &Snapshot, node: &Node) -> Vec<Value> {
         seen.and_then(|seen| seen.replayed).map(|lsn| lsn.to_string()),
         node.lag_bytes,
         node.lag_ms,
+        node.weight,
+        Some(node.zone.as_str()).filter(|zone| !zone.is_empty()),
+        node.no_reads.as_deref(),
         seen.map(|seen| seen.system_identifier.to_string()),
         seen.map(|seen| seen.version.as_str()),
         active,
@@ -125,13 +131,12 @@ fn pool_node_row(snapshot: &Snapshot, node: &Node) -> Vec<Value> {
     ]
 }
 
-/// The node's share of the reads: equal among those that get any.
+/// The node's share of the reads.
 fn read_weight(snapshot: &Snapshot, id: NodeId) -> f64 {
     let topology = &snapshot.topology;
-    let split = snapshot.config.routing.split && !topology.standbys.is_empty();
-    match split {
-        true if topology.standbys.contains(&id) => 1.0 / topology.standbys.len() as f64,
+    match snapshot.config.routing.split {
+        true => topology.share_of(id),
         false if topology.primary == Some(id) => 1.0,
-        _ => 0.0,
+        false => 0.0,
     }
 }

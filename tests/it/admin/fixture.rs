@@ -77,6 +77,7 @@ fn topology(config: &Config, now: Instant) -> Topology {
         node.observation = Some(observation(now - Duration::from_secs(1), role == Role::Standby));
     }
     topology.nodes[1].upstream = Some(NodeId(0));
+    topology.nodes[1].weight = 100;
     topology.nodes[1].lag_bytes = Some(0x100);
     topology.nodes[1].lag_ms = Some(250);
     topology.nodes[2].health = Health::Down("connection refused".to_owned());

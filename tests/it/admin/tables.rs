@@ -139,6 +139,30 @@ fn nodes_show_the_chain_the_lag_and_the_reason() {
 }
 
 #[test]
+fn standbys_show_their_share_and_why_they_have_none() {
+    let mut snapshot = snapshot();
+    let mut topology = (*snapshot.topology).clone();
+    (topology.nodes[0].weight, topology.nodes[0].is_near) = (25, true);
+    topology.nodes[1].zone = "a".to_owned();
+    snapshot.topology = topology.clone().into();
+    let names = ["name", "reads", "no_reads", "share_percent", "weight", "zone", "queries", "lag_ms", "replay_paused"];
+    let shown_of =
+        |snapshot: &pgherd::admin::snapshot::Snapshot| shown(&table(Show::Standbys, Dialect::Pgherd, snapshot), &names);
+    assert_eq!(
+        shown_of(&snapshot),
+        [
+            "pg2 | true | - | 80 | 100 | a | 103 | 250 | false",
+            "pg3 | false | connection refused | 0 | 0 | - | 0 | - | -"
+        ]
+    );
+    topology.standbys.clear();
+    topology.nodes[1].weight = 0;
+    topology.nodes[1].no_reads = Some("its weight is 0".to_owned());
+    snapshot.topology = topology.into();
+    assert_eq!(shown_of(&snapshot)[0], "pg2 | false | its weight is 0 | 0 | 0 | a | 103 | 250 | false");
+}
+
+#[test]
 fn a_node_that_gets_no_client_says_what_to_do() {
     let mut snapshot = snapshot();
     let mut topology = (*snapshot.topology).clone();

@@ -31,7 +31,10 @@ async fn a_decision_is_explained_in_each_protocol() {
     has(&text(&client.execute("e", &["x"]).await), &["Standby pg", "nothing was written that must show"]);
     // It runs nothing, and says what the statement would have left behind.
     let writes = client.query(&format!("EXPLAIN ROUTE CREATE TABLE {}.never (n int)", role.name)).await;
-    has(&text(&writes), &["Primary pg1", "Class: write", "(utility)", "Leaves behind: ddl", "only the primary can do it"]);
+    has(
+        &text(&writes),
+        &["Primary pg1", "Class: write", "(utility)", "Leaves behind: ddl", "only the primary can do it"],
+    );
     assert_eq!(client.query(&format!("SELECT * FROM {}.never", role.name)).await.sqlstate(), "42P01");
     // Re-executed, it tells of what was written since.
     client.query(&format!("CREATE TABLE {}.t (n int)", role.name)).await;
