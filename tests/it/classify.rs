@@ -14,6 +14,8 @@
 mod corpus;
 #[path = "classify/known.rs"]
 mod known;
+#[path = "classify/variations.rs"]
+mod variations;
 
 use std::fmt::Write as _;
 
