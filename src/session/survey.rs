@@ -44,6 +44,8 @@ pub fn survey(bytes: &[u8], mut class_of: impl FnMut(Piece<'_>) -> Option<Class>
         (Some(old), Some(new)) if old != new => class = Some(old.then(new)),
         _ => {}
     };
+    // What is bound behind a Parse of the unnamed statement is that one, not the client's last.
+    let mut unnamed_is_here = false;
     let (mut at, mut executes) = (0, false);
     let ends = loop {
         let Ok(header) = frame::header(&bytes[at..]) else { return Survey::Opaque };
@@ -67,12 +69,22 @@ pub fn survey(bytes: &[u8], mut class_of: impl FnMut(Piece<'_>) -> Option<Class>
                 merge(frontend::query_text(frame).and_then(|text| class_of(Piece::Text(text))));
                 break Ends::Query;
             }
-            b'P' => merge(frontend::parse(frame).and_then(|parse| class_of(Piece::Text(parse.text)))),
-            b'B' => merge(frontend::bind(frame).and_then(|bind| class_of(Piece::Statement(bind.statement)))),
-            b'D' => match frontend::named(frame) {
-                Some(Named::Statement(name)) => merge(class_of(Piece::Statement(name))),
-                Some(Named::Portal(_)) | None => {}
-            },
+            b'P' => {
+                let parse = frontend::parse(frame);
+                unnamed_is_here |= parse.as_ref().is_some_and(|parse| parse.name.is_empty());
+                merge(parse.and_then(|parse| class_of(Piece::Text(parse.text))));
+            }
+            b'B' | b'D' => {
+                let named = match header.tag {
+                    b'B' => frontend::bind(frame).map(|bind| bind.statement),
+                    _ => frontend::named(frame).and_then(|named| match named {
+                        Named::Statement(name) => Some(name),
+                        Named::Portal(_) => None,
+                    }),
+                };
+                let named = named.filter(|name| !(name.is_empty() && unnamed_is_here));
+                merge(named.and_then(|name| class_of(Piece::Statement(name))));
+            }
             b'E' => executes = true,
             b'C' | b'd' | b'c' | b'f' => {}
             _ => return Survey::Opaque,
@@ -150,6 +162,24 @@ mod tests {
         let Survey::Whole { class: Some(class), .. } = batch(&["r1", "w", "r2"]) else { panic!() };
         assert_eq!((class.is_read(), class.kind), (false, Kind::Several));
         assert_eq!(batch(&["?"]), Survey::Whole { class: None, ends: Ends::Sync { empty: false } });
+    }
+
+    #[test]
+    fn what_is_bound_behind_its_parse_is_not_what_was_parsed_before() {
+        // The client's unnamed statement of before is a write.
+        let class_of = |piece: Piece<'_>| match piece {
+            Piece::Statement(b"") => Some(Class::write(Reason::DataChange)),
+            piece => class_of(piece),
+        };
+        let mut bytes = Vec::new();
+        push_parse(&mut bytes, b"", b"read\0\0\0");
+        bind(&mut bytes, "");
+        bytes.extend_from_slice(SYNC);
+        assert_eq!(survey(&bytes, class_of), reads(Ends::Sync { empty: false }));
+        let mut bytes = Vec::new();
+        bind(&mut bytes, "");
+        bytes.extend_from_slice(SYNC);
+        assert_ne!(survey(&bytes, class_of), reads(Ends::Sync { empty: false }));
     }
 
     #[test]
