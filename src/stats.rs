@@ -107,6 +107,10 @@ pub struct ProcessCounters {
     pub transactions_lost: SharedCounter,
     pub outcomes_unknown: SharedCounter,
     pub requests_repeated: SharedCounter,
+    /// Of these: a standby could not do it; what it replayed was in the way; its server was lost.
+    pub reads_refused: SharedCounter,
+    pub read_conflicts: SharedCounter,
+    pub reads_lost: SharedCounter,
     /// Sampled by `admin::sample`.
     pub averages: Averages,
 }
@@ -282,7 +286,7 @@ impl Averages {
 
 impl ProcessCounters {
     /// Name, meaning and value of each, as the metrics name them.
-    pub fn list(&self) -> [(&'static str, &'static str, u64); 13] {
+    pub fn list(&self) -> [(&'static str, &'static str, u64); 16] {
         [
             ("pgherd_clients_accepted_total", "Connections accepted on the client port.", self.clients_accepted.get()),
             ("pgherd_clients_refused_total", "Connections refused by a limit.", self.clients_refused.get()),
@@ -318,9 +322,20 @@ impl ProcessCounters {
             ),
             (
                 "pgherd_requests_repeated_total",
-                "Requests asked again because their server was lost; the client noticed nothing.",
+                "Requests asked again of another server; the client noticed nothing.",
                 self.requests_repeated.get(),
             ),
+            (
+                "pgherd_reads_refused_total",
+                "Requests asked of the primary because a standby refused them.",
+                self.reads_refused.get(),
+            ),
+            (
+                "pgherd_read_conflicts_total",
+                "Requests asked again because of a conflict with what their standby replays.",
+                self.read_conflicts.get(),
+            ),
+            ("pgherd_reads_lost_total", "Requests asked again because their server was lost.", self.reads_lost.get()),
         ]
     }
 }

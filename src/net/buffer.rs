@@ -3,12 +3,15 @@
 use std::sync::{Mutex, PoisonError};
 
 /// Bytes between `start` and `end` are read but not consumed.
+#[derive(Default)]
 pub struct Buffer {
     bytes: Box<[u8]>,
     pub start: usize,
     pub end: usize,
     /// From here on what was consumed is kept as well: `start` may go back there.
     pub mark: Option<usize>,
+    /// Bytes that were dropped in front of it since it was taken: what a position counts from.
+    dropped: usize,
 }
 
 /// Buffers of one size, ready to be used again. One per worker, so the lock is never contended.
@@ -25,7 +28,7 @@ const MAX_FREE: usize = 256;
 impl Buffer {
     /// Holds nothing and can hold nothing: what an idle session has.
     pub fn none() -> Self {
-        Self { bytes: Box::default(), start: 0, end: 0, mark: None }
+        Self::default()
     }
 
     pub fn is_none(&self) -> bool {
@@ -50,6 +53,18 @@ impl Buffer {
 
     pub fn is_empty(&self) -> bool {
         self.start == self.end
+    }
+
+    /// A place by a number that stays its own while bytes before it are dropped.
+    #[inline]
+    pub fn lasting(&self, at: usize) -> usize {
+        self.dropped + at
+    }
+
+    /// Where that place is now; its bytes must be kept.
+    #[inline]
+    pub fn place(&self, lasting: usize) -> usize {
+        lasting - self.dropped
     }
 
     /// Where the next read goes; empty when the buffer is full.
@@ -78,6 +93,7 @@ impl Buffer {
     /// Moves what is unconsumed, or kept, to the front: makes room behind it.
     pub fn compact(&mut self) {
         let from = self.mark.unwrap_or(self.start);
+        self.dropped += from;
         if from == self.end {
             (self.start, self.end) = (0, 0);
         } else if from > 0 {
@@ -110,7 +126,7 @@ impl Buffers {
     pub fn take(&self) -> Buffer {
         let spare = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let bytes = spare.unwrap_or_else(|| vec![0; self.size].into_boxed_slice());
-        Buffer { bytes, start: 0, end: 0, mark: None }
+        Buffer { bytes, ..Buffer::default() }
     }
 
     /// Takes a buffer back; one that has grown is dropped.
@@ -156,9 +172,10 @@ mod tests {
             (buffer.mark, buffer.start, buffer.filled(), buffer.range(0, 3)),
             (Some(0), 2, &b"h"[..], &b"xxh"[..])
         );
-        buffer.start = 3;
+        let lasting = buffer.lasting(2);
+        (buffer.start, buffer.mark) = (3, Some(1));
         buffer.compact();
-        assert_eq!((buffer.start, buffer.end), (3, 3));
+        assert_eq!((buffer.start, buffer.end, buffer.place(lasting)), (2, 2, 1));
         buffer.mark = None;
         buffer.compact();
         assert_eq!((buffer.start, buffer.end), (0, 0));

@@ -131,6 +131,8 @@ impl Session {
             Some(first) if first.reason == Reason::Hint && !first.is_read() => TO_PRIMARY,
             // A lock or the like that no other node would know of.
             Some(first) if matches!(first.reason, Reason::WritingFunction | Reason::Procedure) => TO_PRIMARY,
+            // No standby can do it, read-only or not.
+            Some(first) if matches!(first.reason, Reason::RefusedByStandby | Reason::Unlogged) => TO_PRIMARY,
             _ if modes.fits_standby() => Class::write(Reason::ReadOnlyTransaction).with_kind(kind),
             Some(first) if first.is_read() && said.read_only.is_none() && modes.is_plain() && self.reads_first() => {
                 first

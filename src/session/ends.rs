@@ -10,6 +10,8 @@ pub struct Round {
     pub awaited: Awaited,
     /// Its place among all rounds of the exchange.
     pub number: u64,
+    /// Where the request ends in what the client sent (`Buffer::lasting`), if that is known.
+    pub end: Option<usize>,
     pub status: TxStatus,
     /// An ErrorResponse came.
     pub failed: bool,

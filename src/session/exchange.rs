@@ -11,7 +11,9 @@ use std::time::Instant;
 use tokio::io::AsyncWrite;
 
 use super::intake::Taken;
+use super::net::Again;
 use super::outbox::Outbox;
+use super::remarks::Remark;
 use super::replies::{Awaited, Op, Reply, Undo, Walked};
 use super::{Close, Session, poll_fill};
 use crate::client::registry::Pin;
@@ -28,19 +30,28 @@ const BULK_BYTES: usize = 128 * 1024;
 /// Ranges written to the client with one call.
 const MAX_SLICES: usize = 16;
 
+#[derive(Default)]
 pub(super) struct Exchange {
     /// `None` once it was given back; what it said last may still be on its way to the client.
     pub(super) server: Option<Checkout>,
     pub(super) buffer: Buffer,
     /// Ranges of `buffer` for the client, and how much of the first is written.
     pub(super) forward: Vec<(usize, usize)>,
-    written: usize,
+    pub(super) written: usize,
+    /// Ranges of `buffer` that may be for the client or not: their request may yet be asked again.
+    pub(super) withheld: Vec<(usize, usize)>,
+    /// Up to there the buffer has answers to requests that are answered to their ends.
+    pub(super) sure: usize,
+    /// Nothing more of the answer is for the client: the request will be asked again.
+    pub(super) again: Option<Again>,
+    /// … now: that answer has ended, the server is free.
+    leaves: bool,
     /// Messages of the client may be there that `take_in` has not seen.
     fresh: bool,
     /// The next request belongs to another server: wait until this one is quiet.
     blocked: bool,
-    /// The server is gone. What it said before is still to be written.
-    lost: bool,
+    /// The server is gone, or of no use. What it said before is still to be written.
+    pub(super) lost: bool,
     /// … and PostgreSQL has said so.
     pub(super) said_goodbye: bool,
     /// Nothing more is taken from the client. Ends so when all that it asked for is answered; with `ServerGone`, when
@@ -57,6 +68,8 @@ enum Ended {
     CancelInFlight,
     /// It is no more.
     Lost,
+    /// The request is to be asked of another one.
+    Again,
 }
 
 // === impl Session ===
@@ -65,32 +78,21 @@ impl Session {
     /// Relays until the server is given back. On an error, what becomes of the server is seen to.
     pub(super) async fn exchange(&mut self, mut checkout: Checkout) -> Result<(), Close> {
         if self.status == TxStatus::Idle && self.settled_pin == Pin::None && self.passing == 0 {
-            // Until the first answer comes, the request can be asked of another server.
-            self.inbox.mark = Some(self.inbox.start);
-            (self.replies.has_answered, self.replies.has_prepared) = (false, false);
+            self.keep_request();
         }
         self.carry_settings(&mut checkout);
-        let mut exchange = Exchange {
-            server: Some(checkout),
-            buffer: Buffer::none(),
-            forward: Vec::new(),
-            written: 0,
-            fresh: true,
-            blocked: false,
-            lost: false,
-            said_goodbye: false,
-            leaving: None,
-            full_reads: 0,
-            sent_at: None,
-        };
+        let mut exchange =
+            Exchange { server: Some(checkout), buffer: Buffer::none(), fresh: true, ..Exchange::default() };
         let ended = std::future::poll_fn(|cx| self.poll_exchange(&mut exchange, cx)).await;
-        if let Ok(Ended::Lost) = ended {
-            return Box::pin(self.survive(exchange)).await;
+        match ended {
+            Ok(Ended::Lost) => return Box::pin(self.survive(exchange)).await,
+            Ok(Ended::Again) => return Box::pin(self.ask_elsewhere(exchange)).await,
+            _ => {}
         }
         self.worker.buffers.give(&mut exchange.buffer);
-        self.inbox.mark = None;
+        self.let_request_go();
         match ended {
-            Ok(Ended::Released | Ended::Lost) => Ok(()),
+            Ok(Ended::Released | Ended::Lost | Ended::Again) => Ok(()),
             Ok(Ended::CancelInFlight) => {
                 if let Some(server) = exchange.server.take() {
                     Box::pin(self.release_after_cancel(server)).await;
@@ -109,9 +111,9 @@ impl Session {
     fn poll_exchange(&mut self, ex: &mut Exchange, cx: &mut Context<'_>) -> Poll<Result<Ended, Close>> {
         loop {
             let mut moved = false;
-            if ex.lost && self.inbox.mark.is_some() {
-                // Of what it said last nothing was written yet: the client need not know.
-                return Poll::Ready(Ok(Ended::Lost));
+            if (ex.lost || ex.again.is_some()) && self.inbox.mark.is_some() {
+                // The client need not know of what was begun.
+                ex.withhold();
             }
             if !ex.forward.is_empty() {
                 moved |= self.poll_to_client(ex, cx)?.is_ready();
@@ -119,6 +121,9 @@ impl Session {
             if ex.forward.is_empty() {
                 if ex.lost {
                     return Poll::Ready(Ok(Ended::Lost));
+                }
+                if ex.leaves {
+                    return Poll::Ready(Ok(Ended::Again));
                 }
                 self.let_postgresql_judge(ex);
                 if self.has_left(ex)
@@ -138,7 +143,7 @@ impl Session {
                 }
                 moved |= self.poll_from_server(ex, cx)?.is_ready();
             }
-            if ex.server.is_some() && !ex.lost {
+            if ex.server.is_some() && !ex.lost && ex.again.is_none() {
                 if !self.outbox.is_empty() {
                     moved |= self.poll_to_server(ex, cx)?.is_ready();
                 }
@@ -176,6 +181,7 @@ impl Session {
         let answered = self.replies.is_answered() || self.replies.copy.is_open();
         match ex.leaving {
             None | Some(Close::ServerGone) => false,
+            Some(_) if ex.again.is_some() => false,
             Some(_) => ex.server.is_none() || (answered && self.outbox.is_empty()),
         }
     }
@@ -196,7 +202,7 @@ impl Session {
     fn rest_buffers(&mut self, ex: &mut Exchange) {
         if self.replies.is_quiet() {
             // What a slow client has not got yet still lies in it.
-            if ex.forward.is_empty() && ex.buffer.is_empty() && !ex.buffer.is_none() {
+            if ex.forward.is_empty() && ex.withheld.is_empty() && ex.buffer.is_empty() && !ex.buffer.is_none() {
                 self.worker.buffers.give(&mut ex.buffer);
             }
             if self.inbox.is_empty() && self.outbox.is_empty() && !self.inbox.is_none() {
@@ -253,7 +259,7 @@ impl Session {
         if self.inbox.room().is_empty() {
             // What is kept fills it. More is asked than one buffer holds: that can't be asked again.
             let _ = std::task::ready!(self.client.poll_read_ready(cx));
-            self.inbox.mark = None;
+            self.let_request_go();
             self.inbox.compact();
         }
         let read = match std::task::ready!(poll_fill(&mut self.client, &mut self.inbox, cx)) {
@@ -308,11 +314,18 @@ impl Session {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        ex.buffer.compact();
+        ex.make_room();
         if ex.full_reads >= 2 {
             ex.buffer.grow(BULK_BYTES);
         }
         let room = ex.buffer.room().len();
+        if room == 0 {
+            // More was begun than one buffer holds.
+            self.let_request_go();
+            ex.unwithhold();
+            return Poll::Ready(Ok(()));
+        }
+        let Some(server) = ex.server.as_mut() else { return Poll::Pending };
         match std::task::ready!(poll_fill(&mut server.stream, &mut ex.buffer, cx)) {
             Ok(0) | Err(_) => {
                 ex.lost = true;
@@ -323,35 +336,47 @@ impl Session {
                 self.cell().sent.add(read as u64);
             }
         }
+        ex.unwithhold();
         self.walk_replies(ex)?;
-        if self.replies.has_answered && !ex.lost {
-            self.inbox.mark = None;
-        }
+        self.sift(ex);
         self.settle(ex);
         Poll::Ready(Ok(()))
     }
 
     fn walk_replies(&mut self, ex: &mut Exchange) -> Result<(), Close> {
-        let Some(server) = ex.server.as_mut() else { return Ok(()) };
         loop {
+            let Some(server) = ex.server.as_mut() else { return Ok(()) };
             match self.replies.walk(&mut ex.buffer, &mut ex.forward) {
                 Walked::NeedMore => break,
                 Walked::Lost => {
                     (ex.lost, ex.said_goodbye) = (true, true);
                     break;
                 }
-                Walked::Remark(remark, from, to) => match self.reword(server, &mut ex.buffer, remark, from, to) {
-                    Some(to) => ex.forward.push((from, to)),
-                    None => {
-                        ex.lost = true;
+                Walked::Remark(Remark::Elsewhere(why), from, to) => {
+                    let node = server.node;
+                    if !self.asks_again(ex, node, why) {
+                        self.replies.outline.forwarded(b'E');
+                        ex.forward.push((from, to));
+                    } else if ex.lost {
                         break;
                     }
-                },
+                }
+                Walked::Remark(remark, from, to) => {
+                    self.replies.outline.forwarded(b'E');
+                    let to = self.reword(server, &mut ex.buffer, remark, from, to);
+                    ex.forward.push((from, to));
+                }
                 Walked::Garbage => {
                     let error = PgError::fatal(sqlstate::PROTOCOL_VIOLATION, "the server sent what is not protocol 3");
                     return Err(Close::Error(error));
                 }
+                Walked::Ready(round) if ex.again.is_some() => {
+                    self.status = round.status;
+                    ex.leaves = true;
+                    break;
+                }
                 Walked::Ready(round) => {
+                    ex.sure = ex.buffer.start;
                     self.after_round(server, round, ex.sent_at.unwrap_or(self.request_at))?;
                     ex.blocked = false;
                     ex.fresh = true;
@@ -359,7 +384,9 @@ impl Session {
             }
         }
         for (name, value) in self.replies.reported.drain(..) {
-            server.set_reported(&name, &value);
+            if let Some(server) = ex.server.as_mut() {
+                server.set_reported(&name, &value);
+            }
         }
         self.note_answers();
         self.request_open |= self.replies.copy.take_reopened();
@@ -389,7 +416,7 @@ impl Session {
     /// Gives the server back as soon as it is free, ahead of writing its last words to a client that may be slow.
     /// `true`: it is free, but a cancel request is on its way to it.
     fn settle(&mut self, ex: &mut Exchange) -> bool {
-        if ex.lost || ex.server.is_none() || !self.is_free() || !ex.buffer.is_empty() {
+        if ex.lost || ex.again.is_some() || ex.server.is_none() || !self.is_free() || !ex.buffer.is_empty() {
             return false;
         }
         let mut target = self.entry.lock_cancel();
@@ -425,24 +452,5 @@ impl Session {
             }
             _ => Poll::Ready(Err(Close::ByClient)),
         }
-    }
-}
-
-// === impl Exchange ===
-
-impl Exchange {
-    fn advance(&mut self, mut count: usize) {
-        let mut done = 0;
-        for (from, to) in &self.forward {
-            let left = to - from - self.written;
-            if count < left {
-                self.written += count;
-                break;
-            }
-            count -= left;
-            self.written = 0;
-            done += 1;
-        }
-        self.forward.drain(..done);
     }
 }

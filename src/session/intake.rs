@@ -121,7 +121,7 @@ impl Session {
             b'S' => {
                 self.raw(header);
                 self.request_open = self.replies.copy.is_open() && self.request_open;
-                self.replies.await_ready(Awaited::Sync);
+                self.await_answer(Awaited::Sync);
             }
             b'F' => {
                 if !self.replies.copy.is_open() {
@@ -130,7 +130,7 @@ impl Session {
                 self.raw(header);
                 self.wrote = true;
                 self.runs(Doing::of(Class::write(Reason::WritingFunction)));
-                self.replies.await_ready(Awaited::FunctionCall);
+                self.await_answer(Awaited::FunctionCall);
             }
             b'c' | b'f' => {
                 self.raw(header);
@@ -243,7 +243,7 @@ impl Session {
                 if class.leaves_traces() && self.note(server, class, from + HEADER, from + header.size - 1) {
                     // What goes instead was put in the outbox.
                     self.inbox.start += header.size;
-                    self.replies.await_ready(Awaited::Query);
+                    self.await_answer(Awaited::Query);
                     return;
                 }
             }
@@ -253,7 +253,14 @@ impl Session {
             self.dirty |= classify_prefix(&self.front(header)[HEADER..]).leaves_traces();
         }
         self.raw(header);
-        self.replies.await_ready(Awaited::Query);
+        self.await_answer(Awaited::Query);
+    }
+
+    /// The message of which nothing but `passing` is left to be sent ends a request.
+    #[inline]
+    pub(super) fn await_answer(&mut self, awaited: Awaited) {
+        let end = self.inbox.lasting(self.inbox.start + self.passing);
+        self.replies.await_ready_to(awaited, Some(end));
     }
 
     fn runs(&mut self, doing: Doing) {

@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::durability;
 use super::effects::SessionSettings;
+use super::net::Net;
 use super::passthrough::Passthrough;
 use super::remarks::weaker_commit;
 use super::{Session, WorkerCell};
@@ -236,11 +237,10 @@ impl Ready {
             settled_pin: Pin::None,
             commit_timeline: None,
             is_committing: false,
-            refused_by_standby: false,
             begin: Default::default(),
             begin_failed: false,
-            repeats: 0,
             refused: Vec::new(),
+            net: Net::default(),
             lost_names: Vec::new(),
             last_text: Vec::new(),
             request_at: Instant::now(),

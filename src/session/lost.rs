@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::exchange::Exchange;
 use super::fate::Fate;
+use super::net::Again;
 use super::resolve::Resolved;
 use super::unanswered::{Unanswered, Words};
 use super::{Close, Session};
@@ -17,9 +18,6 @@ use crate::net::Stream;
 use crate::pool::Checkout;
 use crate::route::TxStatus;
 use crate::wire::error::{PgError, sqlstate};
-
-/// A request is asked again at most so often.
-const MAX_REPEATS: u8 = 5;
 
 /// Before it is asked for the third time, and twice, three times … as long after that.
 const REPEAT_PAUSE: Duration = Duration::from_millis(30);
@@ -33,9 +31,8 @@ impl Session {
         let unanswered = self.replies.abandon(std::mem::take(&mut self.request_open));
         let Some(server) = ex.server.take() else { return Err(Close::ServerGone) };
         let node = server.node;
-        let was_refused = std::mem::take(&mut self.refused_by_standby);
         let mark = self.inbox.mark.take();
-        let unanswered = self.bury(server, unanswered);
+        let mut unanswered = self.bury(server, unanswered, ex.again.is_none());
         let fates = unanswered.fates(self.status);
         let mut unknown = fates.rounds.iter().any(|(fate, _)| *fate == Fate::Unknown);
         if std::mem::take(&mut self.wrote) && unknown {
@@ -44,16 +41,17 @@ impl Session {
         }
         let goes_on = ex.leaving.is_none() && self.settled_pin == Pin::None && !unanswered.is_over;
         if let Some(mark) = mark
-            && goes_on
-            && (fates.repeats || was_refused)
-            && !unanswered.has_prepared
-            && self.may_repeat(node, ex.said_goodbye).await
+            && (ex.again.is_some() || (goes_on && fates.repeats && self.may_repeat(node, ex.said_goodbye).await))
         {
-            self.go_back(mark, node, was_refused);
+            let parameters = ex.withheld_parameters();
+            let outline = std::mem::take(&mut unanswered.outline);
+            self.go_back(mark, node, ex.again.unwrap_or(Again::Lost), outline.kept, outline.completed);
             self.worker.buffers.give(&mut ex.buffer);
-            return Ok(());
+            return self.send(&parameters).await;
         }
-        self.repeats = 0;
+        self.net_is_over(true);
+        ex.unwithhold();
+        let (is_over, goes_on) = (unanswered.is_over || unanswered.is_cut, goes_on && !unanswered.is_cut);
         let was_held = self.begin.forget();
         let mut words = words();
         if let Some(mark) = mark
@@ -90,22 +88,9 @@ impl Session {
         self.send(&bytes).await?;
         match ex.leaving.take() {
             Some(close) => Err(close),
-            None if unanswered.is_over => Err(Close::ServerGone),
+            None if is_over => Err(Close::ServerGone),
             None if self.settled_pin != Pin::None => Err(Close::Error(state_is_lost(self.settled_pin, unknown))),
             None => Ok(()),
-        }
-    }
-
-    /// The request whose first byte stands at `mark` is asked of another server than one of `node`.
-    fn go_back(&mut self, mark: usize, node: NodeId, was_refused: bool) {
-        self.repeats += 1;
-        self.shared.counters.requests_repeated.add(1);
-        (self.inbox.start, self.passing) = (mark, 0);
-        self.avoid = self.avoid.and(node);
-        if was_refused {
-            // It writes after all: no standby can do it.
-            let topology = self.shared.topology.load();
-            self.avoid = topology.standbys.iter().fold(self.avoid, |avoid, standby| avoid.and(*standby));
         }
     }
 
@@ -121,12 +106,12 @@ impl Session {
     /// The first time always. Then not if it looks as if the request itself made its server crash: it would do so on every
     /// node. A node that is gone as a whole did not die of it, nor did a server that PostgreSQL ended in good order.
     async fn may_repeat(&self, node: NodeId, said_goodbye: bool) -> bool {
-        match self.repeats {
+        match self.net.repeats {
+            _ if !self.has_time() => false,
             0 => true,
-            MAX_REPEATS.. => false,
-            _ => {
+            repeats => {
                 // A node that has just died leaves many dead servers in its pool: not one after the other in a millisecond.
-                tokio::time::sleep(REPEAT_PAUSE * u32::from(self.repeats)).await;
+                tokio::time::sleep(REPEAT_PAUSE * u32::from(repeats)).await;
                 let topology = self.shared.topology.latest();
                 let serves = topology.primary == Some(node) || topology.standbys.contains(&node);
                 let node = self.shared.pools.node(node);
@@ -136,27 +121,25 @@ impl Session {
     }
 
     /// The session has no server any more; what the server had not confirmed is as it was before.
-    fn bury(&mut self, mut server: Checkout, mut unanswered: Unanswered) -> Unanswered {
-        tracing::warn!(node = %self.pool.node.host, port = self.pool.node.port, client = %self.entry.addr,
-            process_id = server.key.process_id, "a server was lost while a client had it");
+    /// `lost`: and so has its node, for all we know.
+    fn bury(&mut self, mut server: Checkout, mut unanswered: Unanswered, lost: bool) -> Unanswered {
+        if lost {
+            tracing::warn!(node = %self.pool.node.host, port = self.pool.node.port, client = %self.entry.addr,
+                process_id = server.key.process_id, "a server was lost while a client had it");
+            self.shared.doubt(server.node);
+        }
         while let Some(op) = unanswered.ops.pop() {
             self.undo(&mut server, op.undo);
         }
         if std::mem::take(&mut self.changes_catalog) {
             self.catalog.invalidate();
         }
-        self.shared.doubt(server.node);
         server.discard();
         self.entry.server_id.store(0, Relaxed);
         self.entry.lock_cancel().what = Running::Nothing;
-        self.settings.forget_pending();
         self.outbox.clear();
-        self.lost_names.clear();
-        (self.routed, self.flushed, self.dirty) = (false, false, false);
-        self.commit_bound_in = None;
-        self.commit_is_answered();
-        self.pin = self.settled_pin;
-        self.entry.set_pin(self.pin);
+        self.dirty = false;
+        self.forget_request();
         unanswered
     }
 }

@@ -13,11 +13,15 @@ mod fate;
 mod greet;
 mod hold;
 mod intake;
+mod lesson;
 pub mod login;
 mod lost;
 mod misnamed;
 mod names;
+mod net;
+mod ops;
 mod outbox;
+mod outline;
 mod own;
 mod passthrough;
 mod remarks;
@@ -33,6 +37,7 @@ mod unanswered;
 mod unsettled;
 mod welcome;
 mod wishes;
+mod withheld;
 mod writes;
 
 use std::pin::Pin as Pinned;
@@ -46,6 +51,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 use effects::SessionSettings;
 use names::Names;
+use net::Net;
 use outbox::Outbox;
 use replies::Replies;
 use survey::{Ends, Piece, Survey};
@@ -135,14 +141,12 @@ pub struct Session {
     commit_timeline: Option<u32>,
     /// Its COMMIT is on the way (kept only where durability is `quorum`).
     is_committing: bool,
-    /// The server at hand can't write (25006), and is not the primary's any more: it counts as lost.
-    refused_by_standby: bool,
     /// Answered, not sent yet.
     begin: begin::HeldBegin,
     /// What the client believes to have begun could not be begun.
     begin_failed: bool,
-    /// How often the request at the front was asked again because its server was lost.
-    repeats: u8,
+    /// Of the request at the front, if it had to be asked again.
+    net: Net,
 
     /// Why statements on their way are refused, by their numbers.
     refused: Vec<PgError>,
@@ -378,7 +382,7 @@ impl Session {
 
     /// Answers the request at the front with `error`; the session goes on behind it.
     async fn refuse(&mut self, error: PgError, ends: Option<Ends>) -> Result<(), Close> {
-        self.repeats = 0;
+        self.net_is_over(false);
         let ends = match (ends, self.survey()) {
             (None, Survey::Whole { ends, .. }) => Some(ends),
             (ends, _) => ends,

@@ -85,6 +85,17 @@ impl Names {
         Some(statement.class)
     }
 
+    /// The class of a statement (empty: the unnamed one) becomes what `class` makes of it, by that version of the catalog.
+    pub fn reclassify(&mut self, name: &[u8], version: u64, class: impl FnOnce(Class) -> Class) {
+        if name.is_empty() {
+            self.unnamed = self.unnamed.map(class);
+            self.unnamed_version = version;
+        } else if let Some(statement) = self.named.get_mut(known(name)) {
+            let statement = Arc::make_mut(statement);
+            (statement.class, statement.version) = (class(statement.class), version);
+        }
+    }
+
     pub fn insert(&mut self, name: &[u8], statement: Arc<Statement>) {
         let name = known(name);
         self.bytes += name.len() + statement.tail.len();
@@ -170,4 +181,13 @@ pub struct Unnamed<'a> {
     pub count: u64,
     pub class: Class,
     pub tail: &'a [u8],
+}
+
+// === impl Unnamed ===
+
+impl<'a> Unnamed<'a> {
+    /// The text, without its NUL.
+    pub fn text(self) -> &'a [u8] {
+        text_of(self.tail)
+    }
 }

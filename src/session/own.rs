@@ -35,7 +35,7 @@ impl Session {
         let sql = self.sql_for(node, own, text);
         self.outbox.push_own(|out| frontend::push_query(out, &sql));
         self.inbox.start += size;
-        self.replies.await_ready(Awaited::Query);
+        self.await_answer(Awaited::Query);
     }
 
     /// What a server gets in place of `tail`: text, NUL, parameter types.

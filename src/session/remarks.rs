@@ -1,9 +1,8 @@
 //! Answers that a client must not get as they are.
 
 use super::Session;
-use crate::cluster::NodeId;
+use super::net::Again;
 use crate::net::buffer::Buffer;
-use crate::route::TxStatus;
 use crate::server::Server;
 use crate::wire::error::{PgError, field, sqlstate};
 
@@ -12,8 +11,8 @@ use crate::wire::error::{PgError, field, sqlstate};
 pub enum Remark {
     /// An error names a statement as the server knows it.
     Misnamed,
-    /// A node can't write (25006).
-    ReadOnly,
+    /// An error of the server's, not of the request's: the request may be asked elsewhere.
+    Elsewhere(Again),
     /// The answer to a statement that PostgreSQL refuses in the proxy's place (`wishes`).
     Refused,
     /// CommandComplete, or the place ahead of ReadyForQuery, of a commit that waited in vain for its standbys.
@@ -56,8 +55,7 @@ fn contains(text: &[u8], wanted: &[u8]) -> bool {
 // === impl Session ===
 
 impl Session {
-    /// Puts what the client shall get in place of what stands between these positions. Returns where it ends then; `None`:
-    /// the client gets nothing, its request is asked of another server.
+    /// Puts what the client shall get in place of what stands between these positions. Returns where it ends then.
     pub(super) fn reword(
         &mut self,
         server: &Server,
@@ -65,29 +63,16 @@ impl Session {
         remark: Remark,
         from: usize,
         to: usize,
-    ) -> Option<usize> {
+    ) -> usize {
         let error = match remark {
-            Remark::Misnamed => return Some(self.name_as_client_does(server, buffer, from, to)),
-            Remark::ReadOnly if self.was_demoted(server.node) => {
-                self.refused_by_standby = true;
-                return None;
-            }
-            Remark::ReadOnly => return Some(to),
+            Remark::Misnamed => return self.name_as_client_does(server, buffer, from, to),
+            Remark::Elsewhere(_) => return to,
             Remark::Refused => self.refused_with(buffer.range(from, to)),
             Remark::Doubtful => not_durable(),
         };
         let error = error.to_bytes();
         buffer.replace(from, to, &error);
-        Some(from + error.len())
-    }
-
-    /// Whether a write that `node` refused may go to the new primary: it stood alone, and nothing of it was answered.
-    fn was_demoted(&self, node: NodeId) -> bool {
-        self.status == TxStatus::Idle
-            && self.inbox.mark.is_some()
-            && self.repeats == 0
-            && (self.begin.is_held() || self.replies.is_one_plain_round())
-            && self.shared.topology.load().primary != Some(node)
+        from + error.len()
     }
 }
 

@@ -2,20 +2,19 @@
 //! replies belong to messages the proxy put in and must not reach the client, and what failed on the way. Pure.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::begin::Beginning;
 use super::copying::Copying;
 use super::ends::{Ends, Round};
 use super::fate::Doing;
-use super::names::Statement;
+use super::net::again;
+pub use super::ops::{Op, Reply, Undo};
+use super::outline::Outline;
 use super::remarks::{Doubt, Remark, is_refusal, is_waiting_canceled, names_a_statement_of_ours};
 use super::resolve::Xid;
 use super::told::Told;
 use crate::net::buffer::Buffer;
 use crate::route::TxStatus;
-use crate::server::prepared::StatementId;
-use crate::sql::Class;
 use crate::wire::error::{PgError, field, is_goodbye};
 use crate::wire::frame::{self, HEADER};
 
@@ -31,54 +30,6 @@ pub enum Awaited {
     Xid,
     /// A Sync of ours behind messages of the client's: all but the ReadyForQuery reaches the client.
     OwnSync,
-}
-
-/// A Parse or Close on its way, acknowledged in order.
-#[derive(Debug)]
-pub struct Op {
-    pub reply: Reply,
-    /// What to undo if it never is acknowledged.
-    pub undo: Undo,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reply {
-    Forward,
-    /// The client did not ask for it.
-    Swallow,
-    /// A Close of a name nobody has, sent in place of a Parse that is not needed: its CloseComplete becomes a
-    /// ParseComplete.
-    AsParseComplete,
-}
-
-#[derive(Debug)]
-pub enum Undo {
-    Nothing,
-    /// The server does not have the statement under this number, the client's name (if any) is free again.
-    Parse {
-        client: Option<Box<[u8]>>,
-        server: Option<(StatementId, u64)>,
-    },
-    /// The server does not have the client's unnamed statement of this count. `own`: nor has the client.
-    ParseUnnamed {
-        count: u64,
-        own: bool,
-    },
-    /// The client's statement was not closed.
-    Close {
-        name: Box<[u8]>,
-        statement: Arc<Statement>,
-    },
-    /// A simple Query or a Close was skipped: the unnamed statement lives on.
-    DropUnnamed {
-        dropped: Option<Class>,
-        count: u64,
-        on_server: Option<(u64, u64)>,
-    },
-    /// A statement that is not counted any more was not closed.
-    Stray {
-        number: u64,
-    },
 }
 
 /// Why `walk` stopped.
@@ -120,10 +71,8 @@ pub struct Replies {
     pub refuses: bool,
     doubt: Doubt,
     pub(super) failed: bool,
-    /// Something was forwarded that only an answer can bring (unlike notices, notifications, parameters).
-    pub has_answered: bool,
-    /// A name of the client's was prepared since the exchange began.
-    pub has_prepared: bool,
+    /// What was seen of the answer to the request that comes next.
+    pub outline: Outline,
     ends: Ends,
     injected_error: Option<PgError>,
     pub told: Told,
@@ -142,6 +91,8 @@ pub struct Waiting {
     pub awaited: Awaited,
     pub(super) round: u64,
     pub doing: Doing,
+    /// Where the client's request ends (`Buffer::lasting`), if that is known.
+    pub end: Option<usize>,
     /// CopyDone and CopyFail sent as part of it, ahead of its Sync; and behind it, before the next request began.
     pub ends_inside: u32,
     pub ends_after: u32,
@@ -172,6 +123,12 @@ impl Replies {
     /// A message that PostgreSQL answers with ReadyForQuery is being sent, unless it skips or ignores it.
     #[inline]
     pub fn await_ready(&mut self, awaited: Awaited) {
+        self.await_ready_to(awaited, None);
+    }
+
+    /// The same for a request of the client's that ends there (`Buffer::lasting`).
+    #[inline]
+    pub fn await_ready_to(&mut self, awaited: Awaited, end: Option<usize>) {
         if matches!(awaited, Awaited::Query | Awaited::FunctionCall) {
             if self.skips || self.copy.is_open() {
                 return;
@@ -183,7 +140,7 @@ impl Replies {
         }
         let ends_inside = self.copy.request_sent();
         let doing = if awaited.is_ours() { Doing::NOTHING } else { self.take_doing() };
-        self.awaited.push_back(Waiting { awaited, round: self.round, doing, ends_inside, ends_after: 0 });
+        self.awaited.push_back(Waiting { awaited, round: self.round, doing, end, ends_inside, ends_after: 0 });
         self.round += 1;
     }
 
@@ -305,13 +262,15 @@ impl Replies {
                 if !injected
                     && matches!(header.tag, b'E' | b'C')
                     && self.doubt != Doubt::Told
+                    && !self.outline.is_muted
                     && let Some(remark) = self.remark(header.tag, buffer.range(from + HEADER, to))
                 {
                     return Walked::Remark(remark, from, to);
                 }
-                let muted = self.doubt == Doubt::Told && !matches!(header.tag, b'S' | b'N');
+                let muted = (self.doubt == Doubt::Told && !matches!(header.tag, b'S' | b'N'))
+                    || (self.outline.is_muted && header.tag != b'S');
                 if kept && !muted && (!injected || header.tag == b'S') {
-                    self.has_answered |= !matches!(header.tag, b'S' | b'N');
+                    self.outline.forwarded(header.tag);
                     push(forward, from, to);
                 }
             } else {
@@ -319,8 +278,11 @@ impl Replies {
                     self.error(&[]);
                 }
                 self.rest = header.size;
-                self.rest_forwarded = header.tag == b'A' || (!injected && self.doubt != Doubt::Told);
-                self.has_answered |= self.rest_forwarded && !matches!(header.tag, b'A' | b'N');
+                let muted = self.doubt == Doubt::Told || self.outline.is_muted;
+                self.rest_forwarded = header.tag == b'A' || (!injected && !muted);
+                if self.rest_forwarded {
+                    self.outline.forwarded(header.tag);
+                }
             }
         }
     }
@@ -367,7 +329,7 @@ impl Replies {
         match () {
             () if names_a_statement_of_ours(body) => Some(Remark::Misnamed),
             () if self.refuses && is_refusal(body) => Some(Remark::Refused),
-            () if field(body, b'C') == Some(b"25006") => Some(Remark::ReadOnly),
+            () if self.outline.may_be_dropped() => again(body).map(Remark::Elsewhere),
             () => None,
         }
     }
@@ -383,16 +345,14 @@ impl Replies {
     }
 
     fn acknowledged(&mut self, tag: u8, buffer: &mut Buffer, from: usize) -> bool {
-        let op = self.ops.pop_front();
-        self.has_prepared |= matches!(op, Some((_, Op { undo: Undo::Parse { client: Some(_), .. }, .. })));
-        match op {
-            Some((_, Op { reply: Reply::Swallow, .. })) => false,
-            Some((_, Op { reply: Reply::AsParseComplete, .. })) if tag == b'3' => {
-                *buffer.byte_mut(from) = b'1';
-                true
-            }
-            _ => true,
+        let Some((_, op)) = self.ops.pop_front() else { return true };
+        self.outline.acknowledged(op.undo);
+        match op.reply {
+            Reply::Swallow => return false,
+            Reply::AsParseComplete if tag == b'3' => *buffer.byte_mut(from) = b'1',
+            Reply::AsParseComplete | Reply::Forward => {}
         }
+        true
     }
 
     fn error(&mut self, body: &[u8]) {
@@ -432,8 +392,8 @@ impl Replies {
         };
         let next = self.awaited.front().copied();
         let is_next = next.is_some_and(|w| w.awaited != Awaited::OwnSync || !self.has_unanswered_ops(w.round));
-        let (awaited, number) = if !is_next && self.copy.had_another_sync() {
-            (Awaited::Sync, 0)
+        let (awaited, number, end) = if !is_next && self.copy.had_another_sync() {
+            (Awaited::Sync, 0, None)
         } else {
             let Some(waiting) = self.awaited.pop_front() else { return Walked::Garbage };
             while self.has_unanswered_ops(waiting.round) {
@@ -442,7 +402,7 @@ impl Replies {
                 }
             }
             self.copy.round_ended(waiting.awaited == Awaited::OwnSync);
-            (waiting.awaited, waiting.round)
+            (waiting.awaited, waiting.round, waiting.end)
         };
         if self.awaited.is_empty() {
             self.skips = false;
@@ -455,9 +415,11 @@ impl Replies {
             if matches!(self.beginning, Beginning::Failed { .. }) {
                 *buffer.byte_mut(to - 1) = TxStatus::Failed.as_byte();
             }
-            self.has_answered = true;
             self.doubt = Doubt::None;
-            push(forward, from, to);
+            if !self.outline.is_muted {
+                self.outline.forwarded(b'Z');
+                push(forward, from, to);
+            }
         }
         if awaited == Awaited::Xid {
             self.injected_error = None;
@@ -466,6 +428,7 @@ impl Replies {
         Walked::Ready(Round {
             awaited,
             number,
+            end,
             status,
             failed: std::mem::take(&mut self.failed),
             ends: std::mem::take(&mut self.ends),
@@ -489,6 +452,8 @@ fn push(ranges: &mut Vec<(usize, usize)>, from: usize, to: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::net::buffer::Buffers;
 

@@ -115,9 +115,8 @@ impl Session {
         }
         self.outbox.push_own(|out| frontend::push_query(out, ASK));
         self.replies.await_ready(Awaited::Xid);
-        self.replies.has_answered = false;
         server.unnamed = None;
-        self.inbox.mark = Some(self.inbox.start);
+        self.keep_request();
         let topology = self.shared.topology.load();
         self.commit_timeline = topology.node(server.node).observation.as_ref().map(|seen| seen.timeline);
     }

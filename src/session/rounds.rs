@@ -54,8 +54,8 @@ impl Session {
         if self.replies.is_answered() {
             self.commit_is_answered();
         }
-        self.repeats = 0;
-        self.inbox.mark = None;
+        self.net_is_over(round.failed);
+        self.keep_what_follows(round.end);
         self.replies.xid = Xid::Unknown;
         self.count_round(sent_at);
         if self.config.pool.mode == PoolMode::Statement && self.status != TxStatus::Idle {

@@ -2,6 +2,7 @@
 
 use super::begin::Beginning;
 use super::fate::{Doing, Fate, Fates};
+use super::outline::Outline;
 use super::replies::{Awaited, Op, Replies};
 use super::resolve::Xid;
 use crate::route::TxStatus;
@@ -20,13 +21,15 @@ pub struct Unanswered {
     pub ops: Vec<Op>,
     /// Within a transaction that a BEGIN of ours opens.
     begins: bool,
-    /// A name of the client's was prepared meanwhile: preparing it again would fail.
-    pub has_prepared: bool,
+    /// What was acknowledged meanwhile, unseen by the client, to be undone if all is asked again.
+    pub outline: Outline,
     /// Of the transaction whose COMMIT is among them.
     pub xid: Xid,
-    /// The session can't go on: PostgreSQL has ended it and said why, or a message to the client was cut in the middle, or
-    /// how many answers it expects depends on what the server had read of a COPY.
+    /// The session can't go on: PostgreSQL has ended it and said why, or how many answers it expects depends on what the
+    /// server had read of a COPY.
     pub is_over: bool,
+    /// Nor if the client gets what there is of its answer: the last message is not whole.
+    pub is_cut: bool,
 }
 
 /// What a client hears of it.
@@ -75,11 +78,10 @@ impl Replies {
             failed: dead.failed || dead.skips,
             ops: dead.ops.into_iter().map(|(_, op)| op).collect(),
             begins: dead.beginning != Beginning::None,
-            has_prepared: dead.has_prepared,
+            outline: dead.outline,
             xid: dead.xid,
-            is_over: dead.fatal
-                || (dead.rest > 0 && dead.rest_forwarded)
-                || (!dead.copy.is_open() && !dead.copy.is_over()),
+            is_over: dead.fatal || (!dead.copy.is_open() && !dead.copy.is_over()),
+            is_cut: dead.rest > 0 && dead.rest_forwarded,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What a name means may depend on answers that are to come: a Parse or Close on its way may be skipped. Pure.
 
-use super::fate::Doing;
+use super::fate::{Doing, Fates};
 use super::names::known;
 use super::replies::{Replies, Undo};
+use crate::route::TxStatus;
 use crate::server::prepared::StatementId;
 
 impl Replies {
@@ -46,11 +47,19 @@ impl Replies {
         !self.awaited.is_empty() && earlier.any(|(_, op)| concerns(&op.undo))
     }
 
-    /// What is being answered is all that was asked, and could be asked again if nothing of it was done: no transaction is
-    /// begun or ended in it, no name prepared.
-    pub fn is_one_plain_round(&self) -> bool {
-        let mut rounds = self.awaited.iter();
-        let is_plain = rounds.next().is_some_and(|waiting| waiting.doing.is_plain());
-        is_plain && rounds.next().is_none() && self.doing == Doing::NOTHING && !self.has_prepared
+    /// What is being answered could be asked again if nothing of it was done: no transaction is begun or ended in it.
+    pub fn is_plain_round(&self) -> bool {
+        self.awaited.front().is_some_and(|waiting| waiting.doing.is_plain())
+    }
+
+    /// It is all that was asked.
+    pub fn is_one_round(&self) -> bool {
+        self.awaited.len() == 1 && self.doing == Doing::NOTHING
+    }
+
+    /// What was asked behind it can be asked again as well.
+    pub fn rest_repeats(&self) -> bool {
+        let rest: Vec<_> = self.awaited.iter().skip(1).map(|waiting| waiting.doing).chain([self.doing]).collect();
+        Fates::of(TxStatus::Idle, &rest).repeats
     }
 }

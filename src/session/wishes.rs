@@ -49,7 +49,7 @@ impl Session {
         let sql = self.refuse_by(error);
         self.outbox.push_own(|out| frontend::push_query(out, &sql));
         self.inbox.start += size;
-        self.replies.await_ready(Awaited::Query);
+        self.await_answer(Awaited::Query);
     }
 
     /// So is the Parse at the front.

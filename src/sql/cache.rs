@@ -16,6 +16,8 @@ use super::scanner::{Scanner, Token};
 pub struct Cache {
     exact: Bounded<Key, Class, UnitWeighter, KeyState>,
     skeletons: Bounded<Key, Class, UnitWeighter, KeyState>,
+    /// What was found out about texts and skeletons taken for reads, whatever version of the catalog they are by.
+    learnt: Bounded<Key, Class, UnitWeighter, KeyState>,
     hashing: Hashing,
     max_bytes: usize,
     /// Scratch for a skeleton.
@@ -32,7 +34,8 @@ impl Cache {
             let entries = entries.max(1);
             Bounded::with(entries, entries as u64, UnitWeighter, KeyState, Default::default())
         };
-        Self { exact: bounded(), skeletons: bounded(), hashing: Hashing::new(seed), max_bytes, buffer: Vec::new() }
+        let (exact, skeletons, learnt) = (bounded(), bounded(), bounded());
+        Self { exact, skeletons, learnt, hashing: Hashing::new(seed), max_bytes, buffer: Vec::new() }
     }
 
     /// The class of a Query's or a Parse's text (without its final NUL), as `catalog` has it. Classes of other versions of
@@ -44,20 +47,55 @@ impl Cache {
             Some((Verb::Query | Verb::Table | Verb::Explain, _)) if text.len() <= self.max_bytes => {
                 self.query(text, catalog)
             }
-            _ => classify(text, self.max_bytes, catalog),
+            _ => self.classify_anew(text, catalog),
         }
     }
 
-    /// From now on this text, and each of the same skeleton, has this class: something was found out about it.
+    /// From now on this text, and each of the same skeleton, has this class wherever it would be a read: something was found
+    /// out about it.
     pub fn learn(&mut self, text: &[u8], class: Class, catalog: &impl Catalog) {
         if text.len() > self.max_bytes {
             return;
         }
         let version = catalog.version();
-        self.exact.insert(self.hashing.key(text).under(version), class);
+        let key = self.hashing.key(text);
+        self.learnt.insert(key, class);
+        self.exact.insert(key.under(version), class);
         if skeleton(text, &mut self.buffer) {
-            self.skeletons.insert(self.hashing.key(&self.buffer).under(version), class);
+            let key = self.hashing.key(&self.buffer);
+            self.learnt.insert(key, class);
+            self.skeletons.insert(key.under(version), class);
         }
+    }
+
+    /// What was learnt of this text was wrong.
+    pub fn unlearn(&mut self, text: &[u8], catalog: &impl Catalog) {
+        let version = catalog.version();
+        let key = self.hashing.key(text);
+        let mut forget = |key: Key| {
+            self.learnt.remove(&key);
+            self.exact.remove(&key.under(version));
+            self.skeletons.remove(&key.under(version));
+        };
+        forget(key);
+        if skeleton(text, &mut self.buffer) {
+            forget(self.hashing.key(&self.buffer));
+        }
+    }
+
+    /// Not found: told by the text, and by what was learnt of it.
+    fn classify_anew(&mut self, text: &[u8], catalog: &impl Catalog) -> Class {
+        let class = classify(text, self.max_bytes, catalog);
+        if !class.is_read() || self.learnt.is_empty() || text.len() > self.max_bytes {
+            return class;
+        }
+        let learnt = self.learnt.get(&self.hashing.key(text)).copied();
+        learnt
+            .or_else(|| match skeleton(text, &mut self.buffer) {
+                true => self.learnt.get(&self.hashing.key(&self.buffer)).copied(),
+                false => None,
+            })
+            .unwrap_or(class)
     }
 
     fn query(&mut self, text: &[u8], catalog: &impl Catalog) -> Class {
@@ -67,13 +105,13 @@ impl Cache {
             return *class;
         }
         let class = match skeleton(text, &mut self.buffer) {
-            false => classify(text, self.max_bytes, catalog),
+            false => self.classify_anew(text, catalog),
             true => {
                 let key = self.hashing.key(&self.buffer).under(version);
                 match self.skeletons.get(&key) {
                     Some(class) => *class,
                     None => {
-                        let class = classify(text, self.max_bytes, catalog);
+                        let class = self.classify_anew(text, catalog);
                         if !is_for_this_text_only(class.reason) {
                             self.skeletons.insert(key, class);
                         }
@@ -147,6 +185,27 @@ mod tests {
         for plain in ["select 'a'", "select E'a'", "select 1", "select X'1F'"] {
             assert!(cache.classify(plain.as_bytes(), &BuiltIn).is_read(), "{plain}");
         }
+    }
+
+    #[test]
+    fn what_was_learnt_outlives_the_catalog_s_versions_until_it_is_unlearnt() {
+        let catalog = |version| crate::sql::knowledge::Knowledge::new(version);
+        let mut cache = Cache::new(16, 1000, 1);
+        let class = Class::write(Reason::RefusedByStandby);
+        let copy = "copy (select 1) to stdout";
+        cache.learn(b"select 1", class, &catalog(5));
+        cache.learn(copy.as_bytes(), class, &catalog(5));
+        for version in [5, 6] {
+            for text in ["select 1", "select 2", copy] {
+                assert_eq!(cache.classify(text.as_bytes(), &catalog(version)), class, "{text}");
+            }
+            assert!(cache.classify(b"select 1, 1", &catalog(version)).is_read());
+        }
+        cache.unlearn(b"select 1", &catalog(6));
+        for text in ["select 1", "select 3"] {
+            assert!(cache.classify(text.as_bytes(), &catalog(6)).is_read(), "{text}");
+        }
+        assert_eq!(cache.classify(copy.as_bytes(), &catalog(6)), class);
     }
 
     #[test]
