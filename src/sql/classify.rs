@@ -35,7 +35,7 @@ pub fn classify(text: &[u8], max_bytes: usize, catalog: &impl Catalog) -> Class 
 pub fn classify_prefix(prefix: &[u8]) -> Class {
     match verb(prefix) {
         Some((Verb::Change, _)) => Class::write(Reason::DataChange),
-        _ => Class::write(Reason::TooLong).with_effects(Effects::UNKNOWN),
+        _ => Class::write(Reason::TooLong).with_effects(Effects::UNKNOWN.and(Effects::DDL)),
     }
 }
 
