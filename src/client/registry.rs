@@ -273,20 +273,7 @@ impl ClientEntry {
     }
 
     pub fn pin(&self) -> Pin {
-        const ALL: [Pin; 11] = [
-            Pin::None,
-            Pin::SessionMode,
-            Pin::Setting,
-            Pin::TemporaryTable,
-            Pin::HoldCursor,
-            Pin::Listen,
-            Pin::AdvisoryLock,
-            Pin::SqlPrepare,
-            Pin::Load,
-            Pin::LargeStatement,
-            Pin::Unknown,
-        ];
-        ALL[usize::from(self.pin.load(Relaxed))]
+        Pin::ALL[usize::from(self.pin.load(Relaxed))]
     }
 
     pub fn set_pin(&self, pin: Pin) {
@@ -336,6 +323,25 @@ impl ClientState {
 }
 
 impl Pin {
+    const ALL: [Self; 11] = [
+        Pin::None,
+        Pin::SessionMode,
+        Pin::Setting,
+        Pin::TemporaryTable,
+        Pin::HoldCursor,
+        Pin::Listen,
+        Pin::AdvisoryLock,
+        Pin::SqlPrepare,
+        Pin::Load,
+        Pin::LargeStatement,
+        Pin::Unknown,
+    ];
+
+    /// The one that `SHOW CLIENTS` calls so.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|pin| *pin != Pin::None && pin.as_str() == name)
+    }
+
     /// Empty for `None`; else the word `SHOW CLIENTS` prints.
     pub fn as_str(self) -> &'static str {
         match self {

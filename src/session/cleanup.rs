@@ -23,8 +23,11 @@ impl Session {
     /// The server is free: the next client gets it.
     pub(super) fn release(&mut self, checkout: Checkout) {
         self.entry.server_id.store(0, Relaxed);
+        let resets = std::mem::take(&mut self.resets);
         if std::mem::take(&mut self.dirty) {
             tokio::spawn(clean(checkout, "DISCARD ALL"));
+        } else if resets {
+            tokio::spawn(clean(checkout, "RESET ALL"));
         } else {
             checkout.give_back(self.request_at);
         }
@@ -62,7 +65,7 @@ impl Session {
             tokio::spawn(stop(checkout));
         } else {
             let rollback = self.status != TxStatus::Idle;
-            let discard = self.dirty || self.pin != Pin::None;
+            let discard = self.dirty || self.resets || self.doubts.is_some() || self.pin != Pin::None;
             match (rollback, discard) {
                 (false, false) => checkout.give_back(Instant::now()),
                 (true, false) => drop(tokio::spawn(clean(checkout, "ROLLBACK"))),
@@ -91,6 +94,9 @@ async fn run(mut checkout: Checkout, sql: &'static str) -> Option<Checkout> {
             if sql == "DISCARD ALL" {
                 checkout.settings = Arc::default();
                 checkout.prepared.clear();
+            }
+            if sql == "RESET ALL" {
+                checkout.settings = Arc::default();
             }
             Some(checkout)
         }

@@ -69,7 +69,7 @@ pub(super) trait Traces {
 impl Traces for Class {
     #[inline]
     fn leaves_traces(&self) -> bool {
-        !self.effects.is_empty() || self.kind == Kind::RollbackTo
+        !self.effects.is_empty() || matches!(self.kind, Kind::RollbackTo | Kind::Mixed) || runs_code(*self)
     }
 
     #[inline]
@@ -91,6 +91,16 @@ impl SessionSettings {
     pub(super) fn new(startup: Arc<Settings>) -> Self {
         let wishes = Wishes::of(|name| startup.get(name));
         Self { wanted: Arc::clone(&startup), wishes, startup, pending: Vec::new(), discards: false }
+    }
+
+    /// What the server has now, whoever made it so.
+    pub(super) fn want(&mut self, settings: Arc<Settings>) {
+        self.wanted = settings;
+        self.heed();
+    }
+
+    fn heed(&mut self) {
+        self.wishes = Wishes::of(|name| self.wanted.get(name));
     }
 
     pub(super) fn has_pending(&self) -> bool {
@@ -254,8 +264,7 @@ impl Session {
                 self.unpin();
             }
         }
-        let Self { settings: SessionSettings { wanted, wishes, .. }, .. } = self;
-        *wishes = Wishes::of(|name| wanted.get(name));
+        self.settings.heed();
     }
 
     /// DISCARD ALL was done: nothing is left that keeps the session on its server.
@@ -263,7 +272,7 @@ impl Session {
         if std::mem::take(&mut self.settings.discards) && self.pin != Pin::SessionMode && self.is_quiet() {
             self.pin = Pin::None;
             self.entry.set_pin(Pin::None);
-            self.dirty = false;
+            (self.dirty, self.resets, self.doubts) = (false, false, None);
         }
     }
 }
@@ -336,6 +345,15 @@ impl Session {
             }
             return;
         }
+        if class.kind == Kind::Mixed {
+            // Which of them count, only their transactions' ends tell. What code does is asked for behind them all.
+            for statement in Statements::new(text.as_bytes()) {
+                let class = self.classify(statement);
+                if runs_code(class) {
+                    self.doubt(&String::from_utf8_lossy(statement), class.effects.intersects(Effects::UNKNOWN));
+                }
+            }
+        }
         self.note_deallocated(server, class, text);
         self.changes_catalog |= class.effects.intersects(Effects::DDL);
         match class.kind {
@@ -356,7 +374,9 @@ impl Session {
         }
         if let Some(pin) = pin_for(class.effects) {
             self.pin(pin);
-        } else if class.effects.intersects(Effects::UNKNOWN) {
+        } else if runs_code(class) {
+            self.doubt(text, class.effects.intersects(Effects::UNKNOWN));
+        } else if class.effects.intersects(Effects::UNKNOWN) && class.kind != Kind::Mixed {
             // It may have left anything behind; nobody else shall find it.
             self.dirty = true;
             self.settings.discards = false;
@@ -432,6 +452,12 @@ fn settings(text: &str) -> Option<impl Iterator<Item = Change>> {
         set::Change::Reset { name } => Change::Reset { name },
         set::Change::ResetAll => Change::ResetAll,
     }))
+}
+
+/// Whether it runs what somebody has written in the database, on the primary: that may leave anything behind.
+fn runs_code(class: Class) -> bool {
+    use Reason::{Procedure, RefusedByStandby, UnknownFunction, VolatileFunction};
+    matches!(class.reason, Procedure | UnknownFunction | VolatileFunction | RefusedByStandby)
 }
 
 fn pin_for(effects: Effects) -> Option<Pin> {

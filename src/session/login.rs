@@ -224,6 +224,8 @@ impl Ready {
             status: TxStatus::Idle,
             pin: Pin::None,
             dirty: false,
+            resets: false,
+            doubts: None,
             wrote: false,
             last_write: None,
             avoid: Avoid::NOBODY,

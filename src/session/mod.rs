@@ -13,6 +13,7 @@ mod fate;
 mod greet;
 mod hold;
 mod intake;
+mod leftovers;
 mod lesson;
 pub mod login;
 mod lost;
@@ -114,6 +115,10 @@ pub struct Session {
     pin: Pin,
     /// Something may be left behind on the server that only DISCARD ALL (or closing it) removes.
     dirty: bool,
+    /// Settings may, that only RESET ALL removes.
+    resets: bool,
+    /// What code that nobody can read may have left behind is not known yet.
+    doubts: Option<Box<leftovers::Doubts>>,
     /// The open transaction, or the request under way, may have written.
     wrote: bool,
     /// When a transaction that may have written was last answered.

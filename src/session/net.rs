@@ -119,7 +119,7 @@ impl Session {
     pub(super) fn forget_request(&mut self) {
         self.settings.forget_pending();
         self.lost_names.clear();
-        (self.routed, self.flushed) = (false, false);
+        (self.routed, self.flushed, self.doubts) = (false, false, None);
         self.commit_bound_in = None;
         self.commit_is_answered();
         self.pin = self.settled_pin;

@@ -7,6 +7,7 @@ use super::begin::Beginning;
 use super::copying::Copying;
 use super::ends::{Ends, Round};
 use super::fate::Doing;
+use super::leftovers::Leftovers;
 use super::net::again;
 pub use super::ops::{Op, Reply, Undo};
 use super::outline::Outline;
@@ -28,6 +29,8 @@ pub enum Awaited {
     Injected,
     /// A Query of ours for the transaction's id: nothing of its round reaches the client, nor an error.
     Xid,
+    /// A Query of ours for what the session has left behind: as for `Xid`.
+    Leftovers,
     /// A Sync of ours behind messages of the client's: all but the ReadyForQuery reaches the client.
     OwnSync,
 }
@@ -74,7 +77,9 @@ pub struct Replies {
     /// What was seen of the answer to the request that comes next.
     pub outline: Outline,
     ends: Ends,
-    injected_error: Option<PgError>,
+    pub(super) injected_error: Option<PgError>,
+    /// Of a session whose server was asked for them.
+    pub leftovers: Option<Box<Leftovers>>,
     pub told: Told,
     /// ParameterStatus seen, to be taken by the session.
     pub reported: Vec<(String, String)>,
@@ -113,7 +118,7 @@ impl Awaited {
     /// All of its round is the proxy's.
     #[inline]
     pub fn is_ours(self) -> bool {
-        matches!(self, Awaited::Injected | Awaited::Xid)
+        matches!(self, Awaited::Injected | Awaited::Xid | Awaited::Leftovers)
     }
 }
 
@@ -301,9 +306,7 @@ impl Replies {
                 let is_news = self.parameter(buffer.range(from + HEADER, to));
                 return is_news || !self.is_injected();
             }
-            b'D' if self.awaited.front().is_some_and(|w| w.awaited == Awaited::Xid) => {
-                self.xid = Xid::from_row(buffer.range(from + HEADER, to));
-            }
+            b'D' => self.row_of_ours(buffer.range(from + HEADER, to)),
             b'G' => self.copy_begins(),
             // On its way down PostgreSQL warns everybody; a session that goes on need not know.
             b'N' => {
@@ -421,10 +424,7 @@ impl Replies {
                 push(forward, from, to);
             }
         }
-        if awaited == Awaited::Xid {
-            self.injected_error = None;
-            self.failed = false;
-        }
+        self.forgive(awaited);
         Walked::Ready(Round {
             awaited,
             number,

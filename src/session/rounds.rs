@@ -35,6 +35,10 @@ impl Session {
         if round.awaited.is_ours() || round.awaited == Awaited::OwnSync {
             // The rest of the client's request belongs to another server, where it must not happen either.
             self.skipping |= round.awaited == Awaited::OwnSync && round.failed;
+            if round.awaited == Awaited::Leftovers {
+                self.meet_leftovers(server);
+            }
+            self.ask_for_leftovers(server);
             return Ok(());
         }
         self.note_begun();
@@ -58,6 +62,7 @@ impl Session {
         self.keep_what_follows(round.end);
         self.replies.xid = Xid::Unknown;
         self.count_round(sent_at);
+        self.ask_for_leftovers(server);
         if self.config.pool.mode == PoolMode::Statement && self.status != TxStatus::Idle {
             return Err(Close::Error(
                 PgError::fatal(

@@ -30,7 +30,7 @@ impl Replies {
             None => true,
             Some(waiting) => match waiting.awaited {
                 Awaited::Sync | Awaited::OwnSync => true,
-                Awaited::Injected | Awaited::Xid => false,
+                Awaited::Injected | Awaited::Xid | Awaited::Leftovers => false,
                 Awaited::Query | Awaited::FunctionCall => self.has_unanswered_ops(waiting.round),
             },
         }

@@ -315,11 +315,17 @@ async fn what_cannot_travel_keeps_the_session_on_its_server_and_is_cleaned_away(
         until_all_free(&mut console, &role).await;
     }
     assert_ne!(pid, "");
-    // What nobody can see into may have left anything behind: cleaned as well, without being kept.
+    // What nobody can see into may have left anything behind: it is asked for, kept if need be, and cleaned as well.
     let mut client = role.raw(proxy.port()).await;
     client
         .query("DO $$ BEGIN PERFORM set_config('work_mem', '7MB', false); EXECUTE 'CREATE TEMP TABLE x ()'; END $$")
         .await;
+    assert_eq!(client.value("SHOW work_mem").await, "7MB");
+    assert_eq!(clients(&mut console, &role, "pin").await, ["temporary table"]);
+    client.query("DISCARD ALL").await;
+    client.query("DO $$ BEGIN PERFORM set_config('work_mem', '7MB', false); END $$").await;
+    assert_eq!(client.value("SHOW work_mem").await, "7MB");
+    assert_eq!(clients(&mut console, &role, "pin").await, [""]);
     let mut next = role.raw(proxy.port()).await;
     assert_eq!(next.value(LEFTOVERS).await, format!("{pid}: 0 0 0 0 0 4MB"));
 }
