@@ -1,7 +1,10 @@
-//! What PostgreSQL's grammar has and the parser does not: words that decide nothing are left out before it parses. All of them
-//! are reserved ("SQL Key Words"), so that without quotes they are nobody's names, unless AS or a dot stands before them.
+//! Where PostgreSQL and sqlparser differ, in tokens and in grammar.
+//!
+//! sqlparser lexes a few things otherwise (`X'1\'`): its tokens must agree with our scanner's before its tree is believed.
 
 use sqlparser::tokenizer::{Token, Word};
+
+use super::scanner::{Scanner, TokenKind};
 
 /// Built-in types whose constants (`inet '10.0.0.1'`) the parser takes for a name and a text.
 const CONSTANTS: [&str; 22] = [
@@ -29,7 +32,52 @@ const CONSTANTS: [&str; 22] = [
     "uuid",
 ];
 
-/// The tokens without white space and those words.
+/// Do both lexers see the same words, literals and punctuation? (Operators may be cut differently.)
+pub(super) fn same_tokens(tokens: &[Token], text: &str) -> bool {
+    let mut ours = Scanner::new(text.as_bytes()).filter(|token| token.kind != TokenKind::Operator);
+    for token in tokens {
+        let expected = match token {
+            Token::Whitespace(_) => continue,
+            Token::Word(word) if word.quote_style.is_some() => TokenKind::Quoted,
+            Token::Word(word) => {
+                let same = ours.next().is_some_and(|token| token.text(text.as_bytes()) == word.value.as_bytes());
+                if same {
+                    continue;
+                }
+                return false;
+            }
+            Token::Number(..) => TokenKind::Number,
+            Token::Placeholder(name) if name.starts_with('$') => TokenKind::Param,
+            Token::SingleQuotedString(_) | Token::NationalStringLiteral(_) => TokenKind::String,
+            Token::EscapedStringLiteral(_) => TokenKind::EscapeString,
+            Token::HexStringLiteral(_) | Token::SingleQuotedByteStringLiteral(_) => TokenKind::BitString,
+            Token::UnicodeStringLiteral(_) => TokenKind::UnicodeString,
+            Token::DollarQuotedString(_) => TokenKind::DollarString,
+            // two symbols of ours
+            Token::DoubleColon => {
+                if ours.next().map(|token| token.kind) != Some(TokenKind::Symbol) {
+                    return false;
+                }
+                TokenKind::Symbol
+            }
+            Token::Comma | Token::LParen | Token::RParen => TokenKind::Symbol,
+            Token::Period | Token::Colon | Token::SemiColon => TokenKind::Symbol,
+            Token::LBracket | Token::RBracket => TokenKind::Symbol,
+            Token::LBrace | Token::RBrace | Token::Backslash => TokenKind::Symbol,
+            Token::Assignment => TokenKind::Symbol,
+            Token::EOF => continue,
+            // operators; any literal of another dialect would leave a literal of ours unmatched
+            _ => continue,
+        };
+        if ours.next().map(|token| token.kind) != Some(expected) {
+            return false;
+        }
+    }
+    ours.next().is_none()
+}
+
+/// What PostgreSQL's grammar has, the parser has not, and decides nothing is left out, and white space with it. All these words
+/// are reserved ("SQL Key Words"), so that without quotes they are nobody's names, unless AS or a dot stands before them.
 pub(super) fn without_what_decides_nothing(tokens: Vec<Token>) -> Vec<Token> {
     let mut kept: Vec<Token> = Vec::with_capacity(tokens.len());
     let mut tokens = tokens.into_iter().filter(|token| !matches!(token, Token::Whitespace(_))).peekable();

@@ -1,7 +1,6 @@
 //! Is a query a plain read? sqlparser gives the structure; only what is listed here as harmless passes.
 //!
-//! sqlparser lexes a few things otherwise than PostgreSQL (`X'1\'`), so its tokens must agree with our scanner's
-//! before its tree is believed; and it knows other dialects' syntax, so unlisted nodes are refused.
+//! It knows other dialects' syntax, so unlisted nodes are refused.
 
 use std::ops::ControlFlow;
 
@@ -11,12 +10,11 @@ use sqlparser::ast::{
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::{Token as ParserToken, Tokenizer};
+use sqlparser::tokenizer::Tokenizer;
 
 use super::catalog::{BuiltIn, Catalog, FunctionFact, TypeFact};
 use super::class::Reason;
 use super::dialect;
-use super::scanner::{Scanner, TokenKind};
 use super::scope::{self, Scopes};
 use super::types::{self, TypeName};
 
@@ -32,7 +30,7 @@ const RECURSION_LIMIT: usize = 100;
 pub(super) fn check(text: &str, catalog: &impl Catalog) -> Result<(), Reason> {
     let postgresql = PostgreSqlDialect {};
     let tokens = Tokenizer::new(&postgresql, text).tokenize().map_err(|_| Reason::Unparsed)?;
-    if !same_tokens(&tokens, text) {
+    if !dialect::same_tokens(&tokens, text) {
         return Err(Reason::Unparsed);
     }
     let tokens = dialect::without_what_decides_nothing(tokens);
@@ -44,50 +42,6 @@ pub(super) fn check(text: &str, catalog: &impl Catalog) -> Result<(), Reason> {
         ControlFlow::Break(reason) => Err(reason),
         ControlFlow::Continue(()) => Ok(()),
     }
-}
-
-/// Do both lexers see the same words, literals and punctuation? (Operators may be cut differently.)
-fn same_tokens(tokens: &[ParserToken], text: &str) -> bool {
-    let mut ours = Scanner::new(text.as_bytes()).filter(|token| token.kind != TokenKind::Operator);
-    for token in tokens {
-        let expected = match token {
-            ParserToken::Whitespace(_) => continue,
-            ParserToken::Word(word) if word.quote_style.is_some() => TokenKind::Quoted,
-            ParserToken::Word(word) => {
-                let same = ours.next().is_some_and(|token| token.text(text.as_bytes()) == word.value.as_bytes());
-                if same {
-                    continue;
-                }
-                return false;
-            }
-            ParserToken::Number(..) => TokenKind::Number,
-            ParserToken::Placeholder(name) if name.starts_with('$') => TokenKind::Param,
-            ParserToken::SingleQuotedString(_) | ParserToken::NationalStringLiteral(_) => TokenKind::String,
-            ParserToken::EscapedStringLiteral(_) => TokenKind::EscapeString,
-            ParserToken::HexStringLiteral(_) | ParserToken::SingleQuotedByteStringLiteral(_) => TokenKind::BitString,
-            ParserToken::UnicodeStringLiteral(_) => TokenKind::UnicodeString,
-            ParserToken::DollarQuotedString(_) => TokenKind::DollarString,
-            // two symbols of ours
-            ParserToken::DoubleColon => {
-                if ours.next().map(|token| token.kind) != Some(TokenKind::Symbol) {
-                    return false;
-                }
-                TokenKind::Symbol
-            }
-            ParserToken::Comma | ParserToken::LParen | ParserToken::RParen => TokenKind::Symbol,
-            ParserToken::Period | ParserToken::Colon | ParserToken::SemiColon => TokenKind::Symbol,
-            ParserToken::LBracket | ParserToken::RBracket => TokenKind::Symbol,
-            ParserToken::LBrace | ParserToken::RBrace | ParserToken::Backslash => TokenKind::Symbol,
-            ParserToken::Assignment => TokenKind::Symbol,
-            ParserToken::EOF => continue,
-            // operators; any literal of another dialect would leave a literal of ours unmatched
-            _ => continue,
-        };
-        if ours.next().map(|token| token.kind) != Some(expected) {
-            return false;
-        }
-    }
-    ours.next().is_none()
 }
 
 /// Walks a query and stops at the first thing that is not known to be a plain read.
