@@ -11,6 +11,9 @@ pub struct NodeId(pub u16);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(pub u64);
 
+/// Bytes; what PostgreSQL is built with unless it is built on purpose otherwise.
+const WAL_PAGE: u64 = 8192;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Primary,
@@ -73,11 +76,15 @@ impl Lsn {
     /// standby gets to before the next record: such a position is rounded down to the page's start.
     #[must_use]
     pub fn without_page_header(self) -> Lsn {
-        const PAGE: u64 = 8192;
         /// At the start of a segment; 24 elsewhere.
         const LONGEST_HEADER: u64 = 40;
-        let into_page = self.0 % PAGE;
+        let into_page = self.0 % WAL_PAGE;
         if into_page <= LONGEST_HEADER { Lsn(self.0 - into_page) } else { self }
+    }
+
+    /// Where one page of WAL ends and the next one begins.
+    pub fn is_at_page_end(self) -> bool {
+        self.0.is_multiple_of(WAL_PAGE)
     }
 
     /// Bytes from `self` to `later`; 0 if `later` is not later.

@@ -32,6 +32,9 @@ struct Sample {
     inserted: Lsn,
     /// What standbys may have got by then: not all that is inserted is on its way.
     written: Lsn,
+    /// Of the last record only its beginning may be written, as far as its page went: nobody can replay it, and while the
+    /// primary is idle the rest may take its time.
+    is_torn: bool,
 }
 
 // === impl Tide ===
@@ -50,7 +53,8 @@ impl Tide {
             if self.samples.len() == MAX_SAMPLES {
                 self.thin_out();
             }
-            self.samples.push_back(Sample { at: told.at, inserted, written });
+            let is_torn = written.is_at_page_end() && inserted > written;
+            self.samples.push_back(Sample { at: told.at, inserted, written, is_torn });
         }
     }
 
@@ -71,7 +75,9 @@ impl Tide {
         let replayed = told.replayed?;
         let by_then = self.samples.partition_point(|sample| sample.at <= told.at).max(1);
         let newest = self.samples.get(by_then - 1)?;
-        let missed = self.samples.iter().take(by_then).find(|sample| sample.written > replayed);
+        let is_missed =
+            |sample: &&Sample| sample.written > replayed && (!sample.is_torn || told.received < Some(sample.written));
+        let missed = self.samples.iter().take(by_then).find(is_missed);
         let time = missed.map_or(Duration::ZERO, |missed| told.at.saturating_duration_since(missed.at));
         Some((replayed.distance_to(newest.written), time))
     }
@@ -100,6 +106,7 @@ mod tests {
             at: start + Duration::from_secs(*s),
             inserted: Lsn(*lsn),
             written: Lsn(lsn - 1),
+            is_torn: false,
         };
         Tide { of: Some((NodeId(0), 1)), samples: samples.iter().map(sample).collect() }
     }
@@ -124,7 +131,7 @@ mod tests {
                 tide.thin_out();
             }
             let (at, lsn) = (start + Duration::from_secs(s), Lsn(s + 1));
-            tide.samples.push_back(Sample { at, inserted: lsn, written: lsn });
+            tide.samples.push_back(Sample { at, inserted: lsn, written: lsn, is_torn: false });
         }
         assert!(tide.samples.len() <= MAX_SAMPLES);
         assert_eq!(tide.reached(Lsn(1)), Some(start));

@@ -19,9 +19,6 @@ pub const NODES: &[Column] = &[
     ("replayed_lsn", Text),
     ("lag_bytes", Int8),
     ("lag_ms", Int8),
-    ("weight", Int4),
-    ("zone", Text),
-    ("no_reads", Text),
     ("system_identifier", Text),
     ("version", Text),
     ("servers_active", Int4),
@@ -30,6 +27,9 @@ pub const NODES: &[Column] = &[
     ("last_probe", Int4),
     ("epoch", Int8),
     ("advice", Text),
+    ("weight", Int4),
+    ("zone", Text),
+    ("no_reads", Text),
 ];
 
 /// As PgPool-II 4.x names them; all text there, too.
@@ -70,9 +70,6 @@ fn node_row(snapshot: &Snapshot, node: &Node) -> Vec<Value> {
         seen.and_then(|seen| seen.replayed).map(|lsn| lsn.to_string()),
         node.lag_bytes,
         node.lag_ms,
-        node.weight,
-        Some(node.zone.as_str()).filter(|zone| !zone.is_empty()),
-        node.no_reads.as_deref(),
         seen.map(|seen| seen.system_identifier.to_string()),
         seen.map(|seen| seen.version.as_str()),
         active,
@@ -81,6 +78,9 @@ fn node_row(snapshot: &Snapshot, node: &Node) -> Vec<Value> {
         seen.map(|seen| snapshot.now.saturating_duration_since(seen.at).as_secs()),
         snapshot.topology.epoch,
         advice::of(&snapshot.topology, node),
+        node.weight,
+        Some(node.zone.as_str()).filter(|zone| !zone.is_empty()),
+        node.no_reads.as_deref(),
     ]
 }
 
