@@ -271,7 +271,7 @@ impl Effects {
     pub const UNKNOWN: Self = Self(1 << 11);
     /// A call of `set_config` whose last argument is not the word `true`.
     pub const SET_CONFIG: Self = Self(1 << 12);
-    /// The catalog is another one afterwards: `CREATE`, `ALTER`, `DROP` of what is not temporary.
+    /// The catalog is another one afterwards: `CREATE`, `ALTER`, `DROP` of what is not temporary (but see `ddl`).
     pub const DDL: Self = Self(1 << 13);
 
     const NAMES: [&str; 14] = [

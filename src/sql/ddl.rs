@@ -39,8 +39,15 @@ pub(super) fn created(words: &mut Words) -> Effects {
     }
 }
 
-/// After ALTER or DROP. (ALTER INDEX … RENAME takes a table as well.)
-pub(super) fn changed(words: &mut Words) -> Effects {
+/// After DROP. What is gone can't be read, so a relation may be dropped unheard of; most that are dropped day by day are
+/// temporary, and their names do not tell.
+pub(super) fn dropped(words: &mut Words) -> Effects {
+    let is_relation = ["table", "view", "index", "sequence"].iter().any(|kind| words.take(kind));
+    if is_relation { Effects::NONE } else { altered(words) }
+}
+
+/// After ALTER. (ALTER INDEX … RENAME takes a table as well.)
+pub(super) fn altered(words: &mut Words) -> Effects {
     if is_irrelevant(words) || temporary(words) == Temporary::Named { Effects::NONE } else { Effects::DDL }
 }
 

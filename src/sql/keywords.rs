@@ -36,8 +36,8 @@ pub(super) enum Verb {
     /// DO, CALL.
     Procedure,
     Create,
-    /// ALTER, DROP.
     Alter,
+    Drop,
     /// IMPORT FOREIGN SCHEMA.
     Import,
     /// The known rest: maintenance, GRANT, LOCK, NOTIFY …
@@ -96,7 +96,8 @@ fn verb_of(word: &[u8]) -> Verb {
         b"load" => Verb::Load,
         b"do" | b"call" => Verb::Procedure,
         b"create" => Verb::Create,
-        b"alter" | b"drop" => Verb::Alter,
+        b"alter" => Verb::Alter,
+        b"drop" => Verb::Drop,
         b"import" => Verb::Import,
         b"truncate" | b"comment" | b"security" | b"refresh" | b"reassign" => Verb::Utility,
         b"grant" | b"revoke" | b"lock" | b"notify" | b"vacuum" | b"analyze" | b"analyse" | b"cluster" | b"reindex"
