@@ -279,3 +279,36 @@ async fn a_token_takes_a_write_from_one_session_to_another() {
     }
     assert_eq!(value(&reader, "SELECT n FROM t").await, 1);
 }
+
+/// What was written on the old primary, and on the new one: a standby that is held back on the old timeline never shows less.
+#[tokio::test]
+async fn own_writes_are_seen_across_a_promotion() {
+    let cluster = private_cluster();
+    let proxy = Proxy::start(&cluster, ANY_LAG);
+    let client = proxy.client().await;
+    client.batch_execute("CREATE TABLE t (n int); INSERT INTO t VALUES (0)").await.unwrap();
+    cluster.wait_caught_up().unwrap();
+    cluster.pg3.psql("SELECT pg_wal_replay_pause()").unwrap();
+    client.batch_execute("UPDATE t SET n = 1").await.unwrap();
+    let lsn = cluster.pg1.psql("SELECT pg_current_wal_lsn()").unwrap();
+    cluster.pg2.wait_for(&format!("SELECT pg_last_wal_replay_lsn() >= '{lsn}'"), "t").unwrap();
+    cluster.pg1.kill9().unwrap();
+    cluster.pg2.promote().unwrap();
+    for n in 1..=20 {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_millis(200) {
+            assert_eq!(value(&client, "SELECT n FROM t").await, n);
+        }
+        if n == 15 {
+            cluster.pg3.psql("SELECT pg_wal_replay_resume()").unwrap();
+        }
+        client.batch_execute(&format!("UPDATE t SET n = {}", n + 1)).await.unwrap();
+    }
+    let followed = cluster.pg3.port().to_string();
+    let started = Instant::now();
+    while client.query_one(WHERE, &[]).await.unwrap().get::<_, String>(0) != followed {
+        assert!(started.elapsed() < Duration::from_secs(30), "its reads do not return to the standby");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(value(&client, "SELECT n FROM t").await, 21);
+}
