@@ -1,8 +1,9 @@
 //! What is known of each database's catalog: one task writes, sessions read. Pure bookkeeping.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
@@ -14,17 +15,37 @@ pub struct Catalogs {
     by_name: Mutex<HashMap<Arc<str>, Arc<CatalogOf>>>,
     is_asked: bool,
     versions: AtomicU64,
-    wanted: Arc<Notify>,
+    new: Notify,
 }
 
 /// The catalog of one database.
 pub struct CatalogOf {
     pub database: Arc<str>,
     known: ArcSwap<Known>,
-    /// Grows with each change that was seen: what was loaded before is not true any more.
-    generation: AtomicU64,
     is_asked: bool,
-    wanted: Arc<Notify>,
+    changed: Notify,
+    is_doubted: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// For people.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Grows with each change that was seen: what was loaded before is not true any more.
+    generation: u64,
+    /// When the last of these was seen.
+    pub changed_at: Option<Instant>,
+    pub loaded_at: Option<Instant>,
+    pub loads: u64,
+    /// Why the last load came to nothing.
+    pub error: Option<String>,
+}
+
+/// What was true when a load began.
+#[derive(Clone, Copy, Debug)]
+pub struct Since {
+    generation: u64,
+    pub changed_at: Option<Instant>,
 }
 
 // === impl Catalogs ===
@@ -32,23 +53,25 @@ pub struct CatalogOf {
 impl Catalogs {
     /// `is_asked`: the databases are asked (`routing.catalog`).
     pub fn new(is_asked: bool) -> Self {
-        Self { by_name: Mutex::default(), is_asked, versions: AtomicU64::new(FIRST_VERSION), wanted: Arc::default() }
+        Self { by_name: Mutex::default(), is_asked, versions: AtomicU64::new(FIRST_VERSION), new: Notify::new() }
     }
 
     /// A client uses this database.
     pub fn of(&self, database: &str) -> Arc<CatalogOf> {
-        if let Some(catalog) = self.lock().get(database) {
+        let mut by_name = self.lock();
+        if let Some(catalog) = by_name.get(database) {
             return Arc::clone(catalog);
         }
         let catalog = Arc::new(CatalogOf {
             database: database.into(),
             known: ArcSwap::from_pointee(if self.is_asked { Known::Nothing } else { Known::BuiltIn }),
-            generation: AtomicU64::new(0),
             is_asked: self.is_asked,
-            wanted: Arc::clone(&self.wanted),
+            changed: Notify::new(),
+            is_doubted: AtomicBool::new(false),
+            state: Mutex::default(),
         });
-        let catalog = Arc::clone(self.lock().entry(database.into()).or_insert(catalog));
-        self.wanted.notify_one();
+        by_name.insert(database.into(), Arc::clone(&catalog));
+        self.new.notify_one();
         catalog
     }
 
@@ -57,9 +80,18 @@ impl Catalogs {
         self.lock().values().cloned().collect()
     }
 
-    /// Returns when one was used for the first time, or has changed. For the one task that loads them.
-    pub async fn wanted(&self) {
-        self.wanted.notified().await;
+    /// Forgets `catalog` unless a client uses its database. `true`: it is forgotten.
+    pub fn forget_unused(&self, catalog: &Arc<CatalogOf>) -> bool {
+        // The map's and the caller's.
+        const WITHOUT_CLIENTS: usize = 2;
+        let mut by_name = self.lock();
+        let is_unused = Arc::strong_count(catalog) <= WITHOUT_CLIENTS;
+        is_unused && by_name.remove(&catalog.database).is_some()
+    }
+
+    /// Returns when a database was used for the first time. For the one task that loads them.
+    pub async fn new_one(&self) {
+        self.new.notified().await;
     }
 
     /// For the next [`Knowledge`].
@@ -82,31 +114,66 @@ impl CatalogOf {
     }
 
     /// It has changed: nothing is known of it until it is loaded anew.
-    pub fn invalidate(&self) {
+    pub fn invalidate(&self, now: Instant) {
         if self.is_asked {
-            self.generation.fetch_add(1, Relaxed);
+            let mut state = self.lock();
+            state.generation += 1;
+            state.changed_at = Some(now);
             self.known.store(Arc::new(Known::Nothing));
-            self.wanted.notify_one();
+            drop(state);
+            self.changed.notify_one();
         }
+    }
+
+    /// A statement names what it does not have: maybe it was made a moment ago, behind our back.
+    pub fn doubt(&self) {
+        if self.is_asked && !self.is_doubted.swap(true, Relaxed) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// From now on a doubt counts again.
+    pub fn allow_doubts(&self) {
+        self.is_doubted.store(false, Relaxed);
+    }
+
+    /// Returns when it has changed, or may have.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// To be asked for before a load, and handed to [`Self::publish`] after it.
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Relaxed)
+    pub fn since(&self) -> Since {
+        let state = self.lock();
+        Since { generation: state.generation, changed_at: state.changed_at }
     }
 
-    /// `false`: it has changed since `generation`, the load came too late.
-    pub fn publish(&self, knowledge: Knowledge, generation: u64) -> bool {
-        if self.generation() != generation {
+    /// `false`: it has changed meanwhile, the load came too late.
+    pub fn publish(&self, knowledge: Knowledge, since: Since, now: Instant) -> bool {
+        let mut state = self.lock();
+        if state.generation != since.generation {
             return false;
         }
+        state.changed_at = knowledge.changed_at();
+        (state.loaded_at, state.error) = (Some(now), None);
+        state.loads += 1;
         self.known.store(Arc::new(Known::Loaded(knowledge)));
-        if self.generation() != generation {
-            // Changed in between: whoever did it may have been before us.
-            self.known.store(Arc::new(Known::Nothing));
-            return false;
-        }
         true
+    }
+
+    /// It could not be loaded. What was known before may not be true any more. `true`: that is news.
+    pub fn fail(&self, error: String) -> bool {
+        let mut state = self.lock();
+        self.known.store(Arc::new(Known::Nothing));
+        state.error.replace(error.clone()) != Some(error)
+    }
+
+    pub fn state(&self) -> State {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,19 +181,34 @@ impl CatalogOf {
 mod tests {
     use super::*;
     use crate::sql::catalog::Catalog;
+    use crate::sql::knowledge::Rows;
 
     #[test]
     fn a_load_that_began_before_a_change_is_not_taken() {
+        let now = Instant::now();
         let catalogs = Catalogs::new(true);
         let catalog = catalogs.of("app");
         assert!(matches!(**catalog.known(), Known::Nothing));
-        let generation = catalog.generation();
-        assert!(catalog.publish(Knowledge::new(catalogs.next_version()), generation));
+        let since = catalog.since();
+        let loaded = |since: Since| Knowledge::new(catalogs.next_version(), since.changed_at, Rows::default());
+        assert!(catalog.publish(loaded(since), since, now));
         assert_eq!(catalog.known().version(), FIRST_VERSION);
-        catalog.invalidate();
+        catalog.invalidate(now);
         assert!(matches!(**catalog.known(), Known::Nothing));
-        assert!(!catalog.publish(Knowledge::new(catalogs.next_version()), generation));
-        assert!(Arc::ptr_eq(&catalog, &catalogs.of("app")));
-        assert_eq!(Catalogs::new(false).of("app").known().version(), 0);
+        assert!(!catalog.publish(loaded(since), since, now));
+        assert!(catalog.publish(loaded(catalog.since()), catalog.since(), now));
+        assert_eq!(catalog.state().changed_at, Some(now));
+        assert!(catalog.fail("refused".into()) && !catalog.fail("refused".into()));
+        assert!(matches!(**catalog.known(), Known::Nothing));
+    }
+
+    #[test]
+    fn what_nobody_uses_is_forgotten() {
+        let catalogs = Catalogs::new(false);
+        let (mine, clients) = (catalogs.of("app"), catalogs.of("app"));
+        assert_eq!(mine.known().version(), 0);
+        assert!(!catalogs.forget_unused(&mine));
+        drop(clients);
+        assert!(catalogs.forget_unused(&mine) && catalogs.all().is_empty());
     }
 }

@@ -27,6 +27,7 @@ pub mod shared;
 
 // floor 3: tasks
 pub mod admin;
+pub mod catalog;
 pub mod check;
 pub mod monitor;
 pub mod session;

@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::monitor::StateFile;
 use crate::pool::janitor;
 use crate::shared::Shared;
-use crate::worker::Workers;
-use crate::{admin, monitor, net};
+use crate::worker::{STACK_BYTES, Workers};
+use crate::{admin, catalog, monitor, net};
 
 /// What was asked for can't be done as it is configured; as for a configuration with errors.
 const MISCONFIGURED: u8 = 2;
@@ -20,13 +20,14 @@ const MISCONFIGURED: u8 = 2;
 /// Runs until it is told to stop (SIGTERM, SIGINT). Exit code 0 after a drain, 1 if it can't start, 2 if its state file
 /// is broken or can't be written.
 pub fn run(config: Config, path: PathBuf) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(%error, "can't start");
-            return ExitCode::FAILURE;
-        }
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_current_thread().thread_stack_size(STACK_BYTES).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "can't start");
+                return ExitCode::FAILURE;
+            }
+        };
     let directory = path.parent().unwrap_or(Path::new("")).to_owned();
     let state = match StateFile::open(&directory, &config.failover) {
         Ok(state) => state,
@@ -62,6 +63,7 @@ async fn supervise(config: Config, path: PathBuf, state: StateFile) -> Result<()
     let shared = Arc::new(Shared::new(config).map_err(|error| error.to_string())?);
 
     tokio::spawn(monitor::run(Arc::clone(&shared), state));
+    tokio::spawn(catalog::run(Arc::clone(&shared)));
     tokio::spawn(admin::sample(Arc::clone(&shared)));
     let pools = Arc::clone(&shared);
     tokio::spawn(async move { janitor::run(&pools.pools).await });

@@ -58,7 +58,7 @@ impl Shared {
             seed: u64::from_ne_bytes(seed),
             topology: Feed::new(Topology::unknown(&config.nodes)),
             pools: Pools::new(&config),
-            catalogs: Catalogs::new(false),
+            catalogs: Catalogs::new(config.routing.catalog && config.nodes.len() > 1),
             orders: Arc::default(),
             journal: Mutex::default(),
             last_write: Moment::never_since(Instant::now()),

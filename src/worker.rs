@@ -96,7 +96,7 @@ impl Workers {
 const DEALT: usize = 256;
 
 /// sqlparser's recursion wants more than the usual 2 MiB to be safe.
-const STACK_BYTES: usize = 4 << 20;
+pub const STACK_BYTES: usize = 4 << 20;
 
 struct Worker {
     shared: Arc<Shared>,

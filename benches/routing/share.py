@@ -42,7 +42,7 @@ def main():
     cluster = Cluster(scale=1, result_mb=1)
     proxy = None
     try:
-        proxy = proxies.pgherd(cluster, shutil.copy(options.pgherd, cluster.folder), True, 1)
+        proxy = proxies.pgherd(cluster, shutil.copy(options.pgherd, cluster.folder / "pgherd-program"), True, 1)
         rows = [(name, *measure(proxy, load, options.seconds)) for name, load in LOADS.items()]
     finally:
         if proxy:

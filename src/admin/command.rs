@@ -29,6 +29,7 @@ pub enum Show {
     Standbys,
     Cluster,
     Events,
+    Catalogs,
     Pools,
     Clients,
     Servers,
@@ -81,11 +82,12 @@ pub fn parse(text: &str) -> Result<Vec<Command>, PgError> {
 // === impl Show ===
 
 impl Show {
-    pub const ALL: [Show; 20] = [
+    pub const ALL: [Show; 21] = [
         Show::Nodes,
         Show::Standbys,
         Show::Cluster,
         Show::Events,
+        Show::Catalogs,
         Show::Pools,
         Show::Clients,
         Show::Servers,
@@ -110,6 +112,7 @@ impl Show {
             Show::Standbys => "STANDBYS",
             Show::Cluster => "CLUSTER",
             Show::Events => "EVENTS",
+            Show::Catalogs => "CATALOGS",
             Show::Pools => "POOLS",
             Show::Clients => "CLIENTS",
             Show::Servers => "SERVERS",
@@ -136,6 +139,7 @@ impl Show {
             Show::Nodes => "role, state, upstream, WAL positions and lag of each node, and what to do about it",
             Show::Cluster => "the failover: its state, what it waits for, what you can do",
             Show::Events => "what the monitor said last; SHOW EVENTS n: the last n lines",
+            Show::Catalogs => "what is known of each database, which decides what may read on a standby",
             Show::Pools => "servers and waiting clients per database, user and node",
             Show::Clients => "each connection from an application, and why it keeps its server",
             Show::Servers => "each connection to a node, and which client has it",

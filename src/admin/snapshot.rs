@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::catalogs::CatalogOf;
 use crate::client::registry::ClientEntry;
 use crate::cluster::journal::Line;
 use crate::cluster::{Node, NodeId, Topology};
@@ -25,6 +26,8 @@ pub struct Snapshot {
     /// In the order of the keys.
     pub pools: Vec<PoolSnapshot>,
     pub counted: Vec<Counted>,
+    /// In no order.
+    pub catalogs: Vec<Arc<CatalogOf>>,
     /// By id.
     pub servers: Vec<Arc<ServerEntry>>,
     /// By process id.
@@ -66,6 +69,7 @@ impl Snapshot {
             events: Vec::new(),
             pools: shared.pools.snapshot(),
             counted,
+            catalogs: shared.catalogs.all(),
             servers: shared.pools.servers(),
             clients: shared.clients.all(),
             averages: shared.counters.averages.latest(),

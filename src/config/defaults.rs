@@ -78,6 +78,8 @@ impl Default for Routing {
             zone: String::new(),
             catalog: true,
             catalog_refresh: Duration::from_secs(10),
+            catalog_timeout: Duration::from_secs(10),
+            max_catalog_bytes: 64 * 1024 * units::KIB,
             retry_deadline: Duration::from_secs(5),
             notice: false,
             max_classified_bytes: 32 * units::KIB,

@@ -113,6 +113,8 @@ fn routing(routing: &super::Routing) -> Entries {
         ("zone", routing.zone.as_str().into()),
         ("catalog", Shown::Flag(routing.catalog)),
         ("catalog_refresh", time(routing.catalog_refresh)),
+        ("catalog_timeout", time(routing.catalog_timeout)),
+        ("max_catalog_bytes", size(routing.max_catalog_bytes)),
         ("retry_deadline", time(routing.retry_deadline)),
         ("notice", Shown::Flag(routing.notice)),
         ("max_classified_bytes", size(routing.max_classified_bytes)),

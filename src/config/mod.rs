@@ -118,6 +118,10 @@ pub struct Routing {
     pub catalog: bool,
     /// From one look whether a catalog has changed to the next.
     pub catalog_refresh: Duration,
+    /// For each of the questions.
+    pub catalog_timeout: Duration,
+    /// For the answer to each of them.
+    pub max_catalog_bytes: usize,
     /// How long a read may be asked again, of other nodes, before its client hears the error.
     pub retry_deadline: Duration,
     /// A NOTICE with each statement: where it ran, and why.

@@ -83,6 +83,8 @@ pub(super) struct Routing {
     pub(super) zone: Option<Value>,
     pub(super) catalog: Option<Value>,
     pub(super) catalog_refresh: Option<Value>,
+    pub(super) catalog_timeout: Option<Value>,
+    pub(super) max_catalog_bytes: Option<Value>,
     pub(super) retry_deadline: Option<Value>,
     pub(super) notice: Option<Value>,
     pub(super) max_classified_bytes: Option<Value>,

@@ -186,6 +186,13 @@ fn routing(raw: raw::Routing, r: &Reader<'_>) -> Result<Routing, ConfigError> {
         zone: r.label("routing.zone", raw.zone)?,
         catalog: r.flag("routing.catalog", raw.catalog, d.catalog)?,
         catalog_refresh: r.time("routing.catalog_refresh", raw.catalog_refresh, d.catalog_refresh, 100 * MS, None)?,
+        catalog_timeout: r.time("routing.catalog_timeout", raw.catalog_timeout, d.catalog_timeout, MS, None)?,
+        max_catalog_bytes: r.size(
+            "routing.max_catalog_bytes",
+            raw.max_catalog_bytes,
+            d.max_catalog_bytes,
+            1 << 20..=1 << 32,
+        )?,
         retry_deadline: r.time("routing.retry_deadline", raw.retry_deadline, d.retry_deadline, MS, Some("never"))?,
         notice: r.flag("routing.notice", raw.notice, d.notice)?,
         // Not more: the parser's trees are as deep as a text is long, and overflow the stack from some 70 kB on.

@@ -9,7 +9,7 @@ use crate::client::registry::{ClientState, HeldPlace, Pin, Running};
 use crate::cluster::Topology;
 use crate::config::PoolMode;
 use crate::pool::{Checkout, CheckoutError, Pool};
-use crate::route::{Avoid, Target, route};
+use crate::route::{Avoid, Target, Why, route};
 use crate::server::connect::ConnectError;
 use crate::sql::Class;
 use crate::wire::error::{PgError, sqlstate};
@@ -98,7 +98,12 @@ impl Session {
         let split = self.reads.split && self.renames;
         let pools = &self.shared.pools;
         let turn = self.turn_without_server(avoid);
-        route(class, &turn, &topology, split, |node| pools.node(node).load(), self.worker.turns.load(Relaxed)).target
+        let load = |node| pools.node(node).load();
+        let routed = route(class, &turn, &topology, split, load, self.worker.turns.load(Relaxed));
+        if matches!(routed.why, Why::Class(reason) if reason.is_doubt()) {
+            self.catalog.doubt();
+        }
+        routed.target
     }
 
     /// Waits for another topology, or a little. `held`: the place among the held, taken the first time.

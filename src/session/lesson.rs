@@ -92,7 +92,7 @@ impl Session {
         drop(known);
         if news {
             // What is known of the catalog may be out of date.
-            self.catalog.invalidate();
+            self.catalog.doubt();
         }
         self.net.lesson = Some(Box::new(lesson));
     }

@@ -132,7 +132,7 @@ impl Session {
             self.undo(&mut server, op.undo);
         }
         if std::mem::take(&mut self.changes_catalog) {
-            self.catalog.invalidate();
+            self.catalog.invalidate(std::time::Instant::now());
         }
         server.discard();
         self.entry.server_id.store(0, Relaxed);

@@ -49,7 +49,7 @@ impl Session {
         self.note_writes(server.node);
         if self.changes_catalog && self.status == TxStatus::Idle {
             self.changes_catalog = false;
-            self.catalog.invalidate();
+            self.catalog.invalidate(Instant::now());
         }
         if self.status == TxStatus::Idle {
             self.settled_pin = self.pin;

@@ -41,10 +41,12 @@ impl Session {
 
     /// The write that its reads must not be older than.
     pub(super) fn write_to_show(&self, consistency: Consistency) -> Option<Instant> {
-        match consistency {
+        let written = match consistency {
             Consistency::Session => self.last_write,
             Consistency::Global => self.shared.last_write.at().max(self.last_write),
             Consistency::Eventual | Consistency::Primary => None,
-        }
+        };
+        // A table that was just made must be there, whoever made it: the alternative is an error, not an older answer.
+        written.max(self.catalog.known().changed_at())
     }
 }

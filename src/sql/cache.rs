@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn what_was_learnt_outlives_the_catalog_s_versions_until_it_is_unlearnt() {
-        let catalog = |version| crate::sql::knowledge::Knowledge::new(version);
+        let catalog = |version| crate::sql::knowledge::Knowledge::new(version, None, Default::default());
         let mut cache = Cache::new(16, 1000, 1);
         let class = Class::write(Reason::RefusedByStandby);
         let copy = "copy (select 1) to stdout";

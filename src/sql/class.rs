@@ -351,6 +351,14 @@ impl Reason {
         self.words().0
     }
 
+    /// The catalog does not have what is named: maybe not yet.
+    pub fn is_doubt(self) -> bool {
+        matches!(
+            self,
+            Reason::UnknownFunction | Reason::UnknownRelation | Reason::UnknownType | Reason::UnknownOperator
+        )
+    }
+
     /// A sentence for people.
     pub fn explain(self) -> &'static str {
         self.words().1

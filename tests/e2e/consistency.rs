@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Proxy, private_cluster, shared, unique};
+use crate::harness::{Proxy, eventually, private_cluster, shared, unique};
 
 async fn rows_seen_by(client: &tokio_postgres::Client) -> usize {
     client.query("SELECT * FROM t", &[]).await.unwrap().len()
@@ -32,13 +32,18 @@ async fn reads_stay_on_the_primary_until_a_standby_has_the_write() {
     let cluster = private_cluster();
     let proxy = Proxy::start(&cluster, "");
     let (writer, reader) = (proxy.client().await, proxy.client().await);
-    writer.batch_execute("CREATE TABLE t (n int)").await.unwrap();
+    let node = "CREATE FUNCTION node() RETURNS text LANGUAGE sql STABLE AS $$ SELECT current_setting('port') $$";
+    writer.batch_execute(&format!("CREATE TABLE t (n int); {node}")).await.unwrap();
     let replay = |what: &str| {
         for node in [&cluster.pg2, &cluster.pg3] {
             node.psql(&format!("SELECT pg_wal_replay_{what}()")).unwrap();
         }
     };
     cluster.wait_caught_up().unwrap();
+    let primary = cluster.pg1.port().to_string();
+    eventually("reads go to the standbys, which have the table", || {
+        (proxy.psql("SELECT node(), count(*) FROM t") != format!("{primary}|0")).then_some(())
+    });
     replay("pause");
     writer.batch_execute("INSERT INTO t VALUES (1)").await.unwrap();
     for _ in 0..100 {

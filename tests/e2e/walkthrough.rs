@@ -132,6 +132,9 @@ fn rows_fetched_by_nodes(cluster: &Cluster, database: &str, config: &str, mode: 
     };
     let before = cluster.nodes().map(ask);
     let proxy = Proxy::start(cluster, config);
+    if config.is_empty() {
+        proxy.until_standbys_read(database);
+    }
     pgbench(&proxy, database, &format!("-n -S -M {mode} -c 4 -j 2 -t {}", SELECTS / 4));
     // Servers report what they have counted when they end; while they are idle it may take ten seconds.
     drop(proxy);

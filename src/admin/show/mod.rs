@@ -4,6 +4,7 @@
 //! exporters made for it work; ours follow after a comment.
 
 mod advice;
+mod catalogs;
 mod cluster;
 mod connections;
 mod inventory;
@@ -26,6 +27,7 @@ pub fn table(show: Show, dialect: Dialect, snapshot: &Snapshot) -> Table {
         Show::Standbys => standbys::standbys(snapshot),
         Show::Cluster => cluster::cluster(snapshot),
         Show::Events => cluster::events(snapshot, cluster::EVENTS_SHOWN),
+        Show::Catalogs => catalogs::catalogs(snapshot),
         Show::PoolNodes => nodes::pool_nodes(snapshot),
         Show::Pools => pools::pools(dialect, snapshot),
         Show::Clients => connections::clients(snapshot),
@@ -60,6 +62,7 @@ pub fn columns(show: Show) -> &'static [Column] {
         Show::Standbys => standbys::STANDBYS,
         Show::Cluster => cluster::CLUSTER,
         Show::Events => cluster::EVENTS,
+        Show::Catalogs => catalogs::CATALOGS,
         Show::PoolNodes => nodes::POOL_NODES,
         Show::Pools => pools::POOLS,
         Show::Clients => connections::CLIENTS,

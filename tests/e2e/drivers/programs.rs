@@ -57,6 +57,7 @@ fn check(name: &str, program: impl Fn(&str, &str, Through) -> Command) {
     run(Through::Nothing, &mut program(&cluster.pg1.dsn("app", "app"), &prefix, Through::Nothing));
 
     let proxy = Proxy::start(cluster, "");
+    proxy.until_standbys_read("app");
     run(Through::Proxy, &mut program(&proxy.dsn("app", "app"), &prefix, Through::Proxy));
     assert_every_node_served(&proxy);
 }

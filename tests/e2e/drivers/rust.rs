@@ -17,6 +17,7 @@ use crate::harness::{Proxy, shared};
 async fn pipelined_queries_are_answered_in_order() {
     let proxy = Proxy::start(shared(), "");
     let prefix = make_tables(shared(), "rust_pipelined");
+    proxy.until_standbys_read("app");
     let client = proxy.client().await;
     let read = client.prepare(&format!("SELECT label FROM {prefix}_items WHERE id = $1")).await.unwrap();
     let write = client.prepare(&format!("INSERT INTO {prefix}_work VALUES ($1, 'w')")).await.unwrap();

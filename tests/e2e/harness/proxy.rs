@@ -59,6 +59,18 @@ impl<'a> Proxy<'a> {
         Self { cluster, process }
     }
 
+    /// Returns when standbys serve a new session's reads of `database`: its catalog is known, with all DDL that has passed, and
+    /// they are known to have that.
+    pub fn until_standbys_read(&self, database: &str) {
+        let primary = self.cluster.pg1.port().to_string();
+        super::eventually("the catalog is known, and a standby reads", || {
+            let asked = self.psql_as(database, "app", "/* pgherd: standby */ SELECT inet_server_port()");
+            let rows = self.console("SHOW CATALOGS");
+            let mut columns = rows.lines().map(|row| row.split('|').collect::<Vec<_>>());
+            (columns.any(|row| row[0] == database && row[1] == "loaded") && asked != primary).then_some(())
+        });
+    }
+
     pub fn port(&self) -> u16 {
         self.process.port()
     }

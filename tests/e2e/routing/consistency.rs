@@ -24,7 +24,9 @@ fn replay(cluster: &Cluster, what: &str) {
 }
 
 /// Both standbys show this much and no more from now on.
-fn freeze(cluster: &Cluster) {
+fn freeze(proxy: &Proxy<'_>) {
+    let cluster = proxy.cluster;
+    proxy.until_standbys_read("app");
     cluster.wait_caught_up().unwrap();
     replay(cluster, "pause");
     for node in [&cluster.pg2, &cluster.pg3] {
@@ -54,7 +56,7 @@ async fn a_prepared_read_that_is_run_again_sees_the_write_between() {
     let proxy = Proxy::start(&cluster, ANY_LAG);
     let (client, other) = (proxy.client().await, proxy.client().await);
     client.batch_execute("CREATE TABLE t (n int); INSERT INTO t VALUES (0)").await.unwrap();
-    freeze(&cluster);
+    freeze(&proxy);
     let (read, others) =
         (client.prepare("SELECT n FROM t").await.unwrap(), other.prepare("SELECT n FROM t").await.unwrap());
     let write = client.prepare("UPDATE t SET n = $1").await.unwrap();
@@ -162,7 +164,7 @@ async fn whatever_writes_is_a_write() {
     );
     let mut preparer = raw(&proxy).await;
     preparer.query("BEGIN; INSERT INTO t VALUES (8); PREPARE TRANSACTION 'two'").await;
-    freeze(&cluster);
+    freeze(&proxy);
     let writes = [
         (1, "SET synchronous_commit = off; INSERT INTO t VALUES (1)"),
         (2, "DO $$ BEGIN INSERT INTO t VALUES (2); END $$"),
@@ -231,7 +233,7 @@ async fn global_shows_what_any_session_wrote_and_eventual_what_there_is() {
     let proxy = Proxy::start(&cluster, &format!("{ANY_LAG}{more}"));
     let (writer, reader) = (proxy.client().await, proxy.client().await);
     writer.batch_execute("CREATE TABLE t (n int); GRANT SELECT ON t TO other; INSERT INTO t VALUES (0)").await.unwrap();
-    freeze(&cluster);
+    freeze(&proxy);
     let other = connect(&format!("postgresql://other:secret@127.0.0.1:{}/app", proxy.port())).await.unwrap();
     for n in 1..50 {
         writer.execute("UPDATE t SET n = $1", &[&n]).await.unwrap();
@@ -260,7 +262,7 @@ async fn a_token_takes_a_write_from_one_session_to_another() {
     let proxy = Proxy::start(&cluster, ANY_LAG);
     let (writer, reader) = (proxy.client().await, proxy.client().await);
     writer.batch_execute("CREATE TABLE t (n int); INSERT INTO t VALUES (0)").await.unwrap();
-    freeze(&cluster);
+    freeze(&proxy);
     writer.batch_execute("UPDATE t SET n = 1").await.unwrap();
     assert_eq!(value(&reader, "SELECT n FROM t").await, 0);
     let timeline = cluster.pg1.psql("SELECT timeline_id FROM pg_control_checkpoint()").unwrap();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use pgherd::admin::Snapshot;
 use pgherd::admin::snapshot::Counted;
+use pgherd::catalogs::{CatalogOf, Catalogs};
 use pgherd::client::registry::{ClientState, Clients, NewClient, Pin};
 use pgherd::cluster::journal::Line;
 use pgherd::cluster::quorum::Quorum;
@@ -15,6 +16,7 @@ use pgherd::cluster::{Health, Level, Lsn, NodeId, Observation, Opened, Role, Sta
 use pgherd::config::Config;
 use pgherd::pool::{PoolKey, PoolSnapshot};
 use pgherd::server::{ServerEntry, ServerState};
+use pgherd::sql::knowledge::{Knowledge, Rows};
 use pgherd::stats::{PoolCounters, PoolTotals, ProcessCounters};
 
 const CONFIG: &str = r#"
@@ -60,10 +62,20 @@ pub fn snapshot() -> Snapshot {
         counted: vec![counted(key(0, "app"), 10), counted(key(1, "app"), 100), counted(key(1, "o\"dd\\"), 1)],
         servers: vec![Arc::new(server(7, busy.id))],
         clients: clients.all(),
+        catalogs: catalogs(now),
         averages: BTreeMap::from([(Arc::from("shop"), PoolTotals { queries: 5, ..PoolTotals::default() })]),
         process: process(),
         resident_bytes: Some(12 << 20),
     }
+}
+
+fn catalogs(now: Instant) -> Vec<Arc<CatalogOf>> {
+    let catalogs = Catalogs::new(true);
+    let (loaded, failed) = (catalogs.of("shop"), catalogs.of("other"));
+    let since = loaded.since();
+    loaded.publish(Knowledge::new(catalogs.next_version(), None, Rows::default()), since, now);
+    failed.fail("FATAL: permission denied".to_owned());
+    vec![loaded, failed]
 }
 
 fn topology(config: &Config, now: Instant) -> Topology {

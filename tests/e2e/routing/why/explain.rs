@@ -58,6 +58,7 @@ async fn a_decision_is_explained_in_each_protocol() {
     assert_eq!(client.query("EXPLAIN ROUTE SELECT 1; SELECT 2").await.sqlstate(), "42601");
     // And by a driver, which describes it first.
     let proxy = Proxy::start(cluster, "");
+    proxy.until_standbys_read("app");
     let driver = proxy.client().await;
     let prepared = driver.prepare("EXPLAIN ROUTE SELECT * FROM pg_class WHERE relname = $1").await.unwrap();
     for _ in 0..2 {
