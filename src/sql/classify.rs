@@ -50,8 +50,7 @@ fn classify_one(statement: &[u8], limits: Limits, catalog: &impl Catalog) -> Cla
     let rest = &statement[after..];
     let traits = Traits::of(statement, catalog);
     match verb {
-        Verb::Query => read(statement, traits, limits, catalog),
-        Verb::Table => table(rest, traits, limits, catalog),
+        Verb::Query | Verb::Table => read(statement, traits, limits, catalog),
         Verb::Explain => explain(rest, limits, catalog).with_effects(traits.effects),
         Verb::Copy => copy(rest, traits, limits, catalog).with_effects(traits.effects),
         // INTO makes nothing in them: INSERT INTO temp … names a table so
@@ -60,7 +59,7 @@ fn classify_one(statement: &[u8], limits: Limits, catalog: &impl Catalog) -> Cla
     }
 }
 
-/// SELECT, VALUES, WITH, `(`.
+/// SELECT, VALUES, TABLE, WITH, `(`.
 fn read(statement: &[u8], traits: Traits, limits: Limits, catalog: &impl Catalog) -> Class {
     let class = match check(statement, traits, limits, catalog) {
         Ok(()) => Class::read(),
@@ -78,14 +77,6 @@ fn check(statement: &[u8], traits: Traits, limits: Limits, catalog: &impl Catalo
     }
     let text = std::str::from_utf8(statement).map_err(|_| Reason::NotUtf8)?;
     query::check(text, catalog)
-}
-
-/// `TABLE t …` is `SELECT * FROM t …`, which sqlparser understands better.
-fn table(rest: &[u8], traits: Traits, limits: Limits, catalog: &impl Catalog) -> Class {
-    let mut select = b"SELECT * FROM ".to_vec();
-    // the scan went over it already: a long text is refused, not copied
-    select.extend_from_slice(&rest[..rest.len().min(query::MAX_PARSED_BYTES + 1)]);
-    read(&select, traits, limits, catalog)
 }
 
 /// EXPLAIN of a statement goes where the statement itself would, ANALYZE or not.
@@ -107,8 +98,7 @@ fn explained(statement: &[u8], limits: Limits, catalog: &impl Catalog) -> Class 
     let Some((verb, after)) = verb(statement) else { return Class::write(Reason::Unparsed) };
     let traits = Traits::of(statement, catalog);
     match verb {
-        Verb::Query => read(statement, traits, limits, catalog),
-        Verb::Table => table(&statement[after..], traits, limits, catalog),
+        Verb::Query | Verb::Table => read(statement, traits, limits, catalog),
         Verb::Change => Class::write(Reason::DataChange),
         Verb::Execute => Class::write(Reason::Prepared),
         // EXPLAIN ANALYZE makes the table

@@ -76,9 +76,9 @@ pub(super) fn same_tokens(tokens: &[Token], text: &str) -> bool {
     ours.next().is_none()
 }
 
-/// What PostgreSQL's grammar has, the parser has not, and decides nothing is left out, and white space with it. All these words
+/// What PostgreSQL's grammar has, the parser has not, and decides nothing is left out or put in other words, and white space with it. All these words
 /// are reserved ("SQL Key Words"), so that without quotes they are nobody's names, unless AS or a dot stands before them.
-pub(super) fn without_what_decides_nothing(tokens: Vec<Token>) -> Vec<Token> {
+pub(super) fn in_plainer_words(tokens: Vec<Token>) -> Vec<Token> {
     let mut kept: Vec<Token> = Vec::with_capacity(tokens.len());
     let mut tokens = tokens.into_iter().filter(|token| !matches!(token, Token::Whitespace(_))).peekable();
     while let Some(token) = tokens.next() {
@@ -89,7 +89,7 @@ pub(super) fn without_what_decides_nothing(tokens: Vec<Token>) -> Vec<Token> {
         let is_left_out = match word.as_str() {
             "" => false,
             _ if after(&["as"]) || matches!(before, Some(Token::Period)) => false,
-            "only" => in_list || after(&["from", "join", "table"]),
+            "only" => in_list || after(&["from", "join"]),
             "symmetric" | "asymmetric" => after(&["between"]),
             "variadic" => in_list,
             "from" => after(&["both", "leading", "trailing"]),
@@ -99,8 +99,13 @@ pub(super) fn without_what_decides_nothing(tokens: Vec<Token>) -> Vec<Token> {
             }
             constant => CONSTANTS.contains(&constant) && matches!(tokens.peek(), Some(Token::SingleQuotedString(_))),
         };
-        if !is_left_out {
-            kept.push(token);
+        match word.as_str() {
+            _ if is_left_out => {}
+            // TABLE t, which the parser takes at some places only, and without its quotes
+            "table" if !after(&["as"]) && !matches!(before, Some(Token::Period)) => {
+                kept.extend([Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")]);
+            }
+            _ => kept.push(token),
         }
     }
     kept

@@ -33,7 +33,7 @@ pub(super) fn check(text: &str, catalog: &impl Catalog) -> Result<(), Reason> {
     if !dialect::same_tokens(&tokens, text) {
         return Err(Reason::Unparsed);
     }
-    let tokens = dialect::without_what_decides_nothing(tokens);
+    let tokens = dialect::in_plainer_words(tokens);
     let parsed = Parser::new(&postgresql).with_recursion_limit(RECURSION_LIMIT).with_tokens(tokens).parse_statements();
     let [Statement::Query(query)] = &parsed.map_err(|_| Reason::Unparsed)?[..] else {
         return Err(Reason::Unparsed);
@@ -84,9 +84,7 @@ impl<C: Catalog> PlainRead<'_, C> {
     /// Changes of data, and all that is not listed, at the top of a query.
     fn body(&self, body: &SetExpr) -> Verdict {
         match body {
-            SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) | SetExpr::Table(_) => {
-                ControlFlow::Continue(())
-            }
+            SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) => ControlFlow::Continue(()),
             SetExpr::SetOperation { left, right, .. } => {
                 self.body(left)?;
                 self.body(right)
@@ -94,27 +92,8 @@ impl<C: Catalog> PlainRead<'_, C> {
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
                 refuse(Reason::DataChange)
             }
-        }
-    }
-
-    /// What `TABLE t` names, once the names of its WITH are known.
-    fn tables(&self, body: &SetExpr) -> Verdict {
-        match body {
-            SetExpr::SetOperation { left, right, .. } => {
-                self.tables(left)?;
-                self.tables(right)
-            }
-            SetExpr::Table(table) => {
-                let name = table.table_name.as_deref().unwrap_or("only");
-                if name.eq_ignore_ascii_case("only") {
-                    return refuse(Reason::Temporary);
-                }
-                // it comes without its quotes: either spelling may be meant
-                let schema = table.schema_name.as_deref();
-                self.relation(schema, name)?;
-                self.relation(schema.map(str::to_ascii_lowercase).as_deref(), &name.to_ascii_lowercase())
-            }
-            _ => ControlFlow::Continue(()),
+            // it was put in other words
+            SetExpr::Table(_) => refuse(Reason::UnsupportedSyntax),
         }
     }
 
@@ -203,7 +182,6 @@ impl<C: Catalog> Visitor for PlainRead<'_, C> {
     }
 
     fn post_visit_query(&mut self, query: &Query) -> Verdict {
-        self.tables(&query.body)?;
         self.with.leave(query);
         ControlFlow::Continue(())
     }

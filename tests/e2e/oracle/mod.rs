@@ -28,7 +28,7 @@ const NEEDLESS: [(&str, usize); 12] = [
     ("procedure", 2),
     ("select-into", 1),
     ("session-command", 59),
-    ("unknown-function", 5),
+    ("unknown-function", 6),
     ("unparsed", 19),
     ("unsupported-syntax", 2),
     ("utility", 1),
