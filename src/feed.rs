@@ -4,10 +4,12 @@
 //! [`Watcher::changed`]. Nothing is queued: a slow reader sees the newest value, not each one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::task::Context;
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
+use futures_util::task::AtomicWaker;
 use tokio::sync::watch;
 
 pub struct Feed<T> {
@@ -29,6 +31,29 @@ pub struct Moment {
 /// Tells a slow reader that something happens, without waking it: it counts, the reader looks.
 #[derive(Default)]
 pub struct Pulse(AtomicU64);
+
+/// Anybody may ring, one task hears.
+#[derive(Default)]
+pub struct Alarm {
+    rung: AtomicBool,
+    waker: AtomicWaker,
+}
+
+// === impl Alarm ===
+
+impl Alarm {
+    pub fn ring(&self) {
+        self.rung.store(true, SeqCst);
+        self.waker.wake();
+    }
+
+    /// Whether it was rung since it was heard last; if not, the task is woken when it is.
+    #[inline]
+    pub fn is_heard(&self, cx: &Context<'_>) -> bool {
+        self.waker.register(cx.waker());
+        self.rung.load(SeqCst) && self.rung.swap(false, SeqCst)
+    }
+}
 
 // === impl Moment ===
 

@@ -106,6 +106,13 @@ impl Topology {
         if readers().any(|reader| reader == id) { weight(id) / readers().map(weight).sum::<f64>() } else { 0.0 }
     }
 
+    /// The nodes that answered by `before`, and do not any more.
+    pub fn gone_since(&self, before: &Self) -> Vec<NodeId> {
+        let is_down = |node: &Node| matches!(node.health, Health::Down(_));
+        let both = self.nodes.iter().zip(&before.nodes);
+        both.filter(|(now, before)| is_down(now) && !is_down(before)).map(|(now, _)| now.id).collect()
+    }
+
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[usize::from(id.0)]
     }

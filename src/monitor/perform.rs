@@ -43,7 +43,11 @@ impl Performer<'_> {
     /// What followed at once, if anything.
     pub(super) async fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::Publish(next) => self.shared.topology.publish(next),
+            Action::Publish(next) => {
+                let gone = next.gone_since(&self.shared.topology.load());
+                self.shared.topology.publish(next);
+                gone.into_iter().for_each(|node| self.shared.pools.alarm(node));
+            }
             Action::Log { level, text } => self.say(level, text),
             Action::Ask(node) => self.handle(node).ask.notify_one(),
             Action::Cut(node) => self.shared.pools.cut(node),

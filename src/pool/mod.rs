@@ -188,6 +188,11 @@ impl Pools {
         }
     }
 
+    /// The node does not answer any more. Its servers are left alone: it may be slow, or on the way back.
+    pub fn alarm(&self, node: NodeId) {
+        self.servers().iter().filter(|server| server.node == node).for_each(|server| server.alarm.ring());
+    }
+
     /// Servers of the node that are in a transaction, or have an answer to give.
     pub fn busy(&self, node: NodeId) -> usize {
         self.servers().iter().filter(|server| server.node == node && server.is_busy()).count()
@@ -289,6 +294,7 @@ impl Pool {
             client_id: 0.into(),
             prepared_statements: 0.into(),
             at_rest: false.into(),
+            alarm: Default::default(),
             socket,
         });
         let mut entries = lock(&self.servers.entries);

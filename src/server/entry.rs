@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use socket2::Socket;
 
 use crate::cluster::NodeId;
+use crate::feed::Alarm;
 
 pub struct ServerEntry {
     /// Rises from 1, never used twice.
@@ -29,6 +30,8 @@ pub struct ServerEntry {
     pub prepared_statements: AtomicU32,
     /// Lent, but its session is in no transaction and waits for no answer: it is kept for what it remembers.
     pub at_rest: AtomicBool,
+    /// Rung when the node does not answer any more: whoever waits for it may ask elsewhere.
+    pub alarm: Alarm,
     /// A second handle of the connection, to end it from outside; only where failover is on.
     pub socket: Option<Socket>,
 }

@@ -80,6 +80,7 @@ impl Session {
         if self.status == TxStatus::Idle && self.settled_pin == Pin::None && self.passing == 0 {
             self.keep_request();
         }
+        self.replies.prelude = Default::default();
         self.carry_settings(&mut checkout);
         let mut exchange =
             Exchange { server: Some(checkout), buffer: Buffer::none(), fresh: true, ..Exchange::default() };
@@ -111,7 +112,7 @@ impl Session {
     fn poll_exchange(&mut self, ex: &mut Exchange, cx: &mut Context<'_>) -> Poll<Result<Ended, Close>> {
         loop {
             let mut moved = false;
-            if (ex.lost || ex.again.is_some()) && self.inbox.mark.is_some() {
+            if (ex.lost || ex.again.is_some()) && self.inbox.mark.is_some() && !self.replies.outline.is_past {
                 // The client need not know of what was begun.
                 ex.withhold();
             }
@@ -152,7 +153,9 @@ impl Session {
                     moved |= self.poll_from_client(ex, cx)?.is_ready();
                 }
             }
-            if !moved {
+            if !moved && self.gives_up(ex, cx) {
+                ex.lost = true;
+            } else if !moved {
                 self.rest_buffers(ex);
                 self.note_rest(ex);
                 return Poll::Pending;

@@ -75,6 +75,9 @@ impl Session {
             if self.begin.is_held() && self.begin_first(server) {
                 return Ok(Taken::Wait);
             }
+            if self.flushed && header.tag != b'H' {
+                self.keep_rest_of_request();
+            }
             self.flushed = header.tag == b'H';
             if let Some(stop) = self.take_frame(server, header)? {
                 return Ok(stop);
@@ -116,7 +119,13 @@ impl Session {
             }
             b'B' => return self.take_bind(server, header),
             b'D' | b'C' if !whole => return Ok(Some(Taken::NeedRoom(header.size))),
-            b'D' if self.renames => return Ok(self.describe(server, header)),
+            b'D' if self.renames => {
+                let stop = self.describe(server, header);
+                if stop.is_none() {
+                    self.replies.prelude.ask();
+                }
+                return Ok(stop);
+            }
             b'C' => return Ok(self.close(server, header)),
             b'S' => {
                 self.raw(header);
@@ -163,6 +172,7 @@ impl Session {
 
     fn take_bind(&mut self, server: &mut Server, header: Header) -> Result<Option<Taken>, Close> {
         self.cell().binds.add(1);
+        self.replies.prelude.is_bound = true;
         let have = self.inbox.end - self.inbox.start;
         if !self.renames {
             self.replies.does(Doing::ANYTHING);

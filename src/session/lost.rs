@@ -41,13 +41,10 @@ impl Session {
         }
         let goes_on = ex.leaving.is_none() && self.settled_pin == Pin::None && !unanswered.is_over;
         if let Some(mark) = mark
-            && (ex.again.is_some() || (goes_on && fates.repeats && self.may_repeat(node, ex.said_goodbye).await))
+            && let Some(bytes) = self.goes_back(mark, node, &mut ex, &mut unanswered, goes_on && fates.repeats).await
         {
-            let parameters = ex.withheld_parameters();
-            let outline = std::mem::take(&mut unanswered.outline);
-            self.go_back(mark, node, ex.again.unwrap_or(Again::Lost), outline.kept, outline.completed);
             self.worker.buffers.give(&mut ex.buffer);
-            return self.send(&parameters).await;
+            return self.send(&bytes).await;
         }
         self.net_is_over(true);
         ex.unwithhold();
@@ -56,6 +53,7 @@ impl Session {
         let mut words = words();
         if let Some(mark) = mark
             && goes_on
+            && !unanswered.outline.is_past
             && unanswered.is_one_commit()
         {
             match self.resolve(node, unanswered.xid).await {
@@ -71,10 +69,7 @@ impl Session {
             }
         }
         self.count_loss(unknown);
-        let mut bytes = Vec::new();
-        for (from, to) in ex.forward {
-            bytes.extend_from_slice(ex.buffer.range(from, to));
-        }
+        let mut bytes = ex.take_forward();
         self.worker.buffers.give(&mut ex.buffer);
         if goes_on && !unanswered.is_nothing() {
             let told = unanswered.obituary(self.status, &words);
@@ -92,6 +87,40 @@ impl Session {
             None if self.settled_pin != Pin::None => Err(Close::Error(state_is_lost(self.settled_pin, unknown))),
             None => Ok(()),
         }
+    }
+
+    /// Whether what was asked, from `mark` on, is asked of another server. What is for the client meanwhile. `all_again`: it
+    /// can be, all of it.
+    async fn goes_back(
+        &mut self,
+        mark: usize,
+        node: NodeId,
+        ex: &mut Exchange,
+        unanswered: &mut Unanswered,
+        all_again: bool,
+    ) -> Option<Vec<u8>> {
+        if !unanswered.outline.is_past {
+            if ex.again.is_none() && !(all_again && self.may_repeat(node, ex.said_goodbye).await) {
+                return None;
+            }
+            let outline = std::mem::take(&mut unanswered.outline);
+            self.go_back(mark, node, ex.again.unwrap_or(Again::Lost), outline.kept, outline.completed);
+            return Some(ex.withheld_parameters());
+        }
+        // Of the first one the client has a part already.
+        let goes_on = ex.leaving.is_none() && !unanswered.is_over && !unanswered.is_cut;
+        if !goes_on || !unanswered.rest_repeats() || !self.may_repeat(node, ex.said_goodbye).await {
+            return None;
+        }
+        self.net_is_over(true);
+        self.go_back(mark, node, Again::Lost, Vec::new(), 0);
+        unanswered.keep_first();
+        self.count_loss(unanswered.fates(self.status).rounds.iter().any(|(fate, _)| *fate == Fate::Unknown));
+        let told = unanswered.obituary(self.status, &words());
+        self.cell().errors.add(told.errors);
+        let mut bytes = ex.take_forward();
+        bytes.extend_from_slice(&told.bytes);
+        Some(bytes)
     }
 
     fn count_loss(&self, unknown: bool) {

@@ -1,6 +1,7 @@
 //! The safety net of reads: what a standby refuses, or is kept from by what it replays, is asked again elsewhere as long as
 //! its client has seen no row of it.
 
+use std::task::Context;
 use std::time::Instant;
 
 use super::begin::Beginning;
@@ -8,7 +9,7 @@ use super::exchange::Exchange;
 use super::lesson::Lesson;
 use super::replies::Undo;
 use super::{Close, Session};
-use crate::cluster::NodeId;
+use crate::cluster::{Health, NodeId};
 use crate::route::{Avoid, TxStatus};
 use crate::wire::error::field;
 
@@ -89,6 +90,20 @@ impl Session {
             ex.lost = true;
         }
         true
+    }
+
+    /// Whether what was asked is asked elsewhere because the node does not answer any more, to nobody. It may yet, so only
+    /// reads are.
+    pub(super) fn gives_up(&mut self, ex: &Exchange, cx: &Context<'_>) -> bool {
+        let Some(server) = &ex.server else { return false };
+        self.inbox.mark.is_some()
+            && server.entry.alarm.is_heard(cx)
+            && matches!(self.shared.topology.load().node(server.node).health, Health::Down(_))
+            && ex.leaving.is_none()
+            && !self.replies.outline.is_past
+            && self.status == TxStatus::Idle
+            && self.replies.all_repeats()
+            && self.has_time()
     }
 
     /// The answer of which nothing is for the client has ended: its server is given back, the request stands at the front.

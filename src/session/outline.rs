@@ -11,6 +11,8 @@ pub struct Outline {
     pub has_answered: bool,
     /// … and more than that it was understood: a row, an end, an error.
     pub is_final: bool,
+    /// So it is not asked again, but what was asked behind it can be.
+    pub is_past: bool,
     /// From here on nothing is for the client: the request is asked again.
     pub is_muted: bool,
     /// Statements of the request that were completed.
@@ -19,12 +21,53 @@ pub struct Outline {
     pub kept: Vec<Undo>,
 }
 
+/// What an extended request that is being sent has asked ahead of running anything.
+#[derive(Clone, Copy, Default)]
+pub struct Prelude {
+    /// Describes whose answers are to come.
+    asked: u32,
+    /// Behind an error nobody knows which ones are.
+    is_doubtful: bool,
+    /// A portal was made.
+    pub is_bound: bool,
+}
+
+// === impl Prelude ===
+
+impl Prelude {
+    /// A Describe is being sent.
+    #[inline]
+    pub fn ask(&mut self) {
+        self.asked += 1;
+    }
+
+    /// A message with this tag came, of an extended request.
+    #[inline]
+    pub fn meet(&mut self, tag: u8) {
+        match tag {
+            b'T' | b'n' => self.asked = self.asked.saturating_sub(1),
+            b'E' => self.is_doubtful = true,
+            _ => {}
+        }
+    }
+
+    /// Nothing is to come of it, and nothing but statements was made.
+    pub fn is_over(self) -> bool {
+        self.asked == 0 && !self.is_doubtful && !self.is_bound
+    }
+}
+
 // === impl Outline ===
 
 impl Outline {
     /// Of a request that may be asked again.
     pub fn keeping() -> Self {
         Self { keeps: true, ..Self::default() }
+    }
+
+    /// Of a request of which the client has seen a part, with others behind it.
+    pub fn past() -> Self {
+        Self { is_past: true, ..Self::default() }
     }
 
     /// Whether an error may be kept from the client.
@@ -71,6 +114,19 @@ mod tests {
             outline.forwarded(tag);
             assert!(outline.is_final, "{tag}");
         }
+    }
+
+    #[test]
+    fn it_is_known_what_is_described_until_something_fails() {
+        let mut prelude = Prelude::default();
+        assert!(prelude.is_over());
+        prelude.ask();
+        b"12t".iter().for_each(|tag| prelude.meet(*tag));
+        assert!(!prelude.is_over());
+        prelude.meet(b'n');
+        assert!(prelude.is_over());
+        prelude.meet(b'E');
+        assert!(!prelude.is_over());
     }
 
     #[test]

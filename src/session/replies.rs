@@ -10,7 +10,7 @@ use super::fate::Doing;
 use super::leftovers::Leftovers;
 use super::net::again;
 pub use super::ops::{Op, Reply, Undo};
-use super::outline::Outline;
+use super::outline::{Outline, Prelude};
 use super::remarks::{Doubt, Remark, is_refusal, is_waiting_canceled, names_a_statement_of_ours};
 use super::resolve::Xid;
 use super::told::Told;
@@ -74,6 +74,7 @@ pub struct Replies {
     pub refuses: bool,
     doubt: Doubt,
     pub(super) failed: bool,
+    pub prelude: Prelude,
     /// What was seen of the answer to the request that comes next.
     pub outline: Outline,
     ends: Ends,
@@ -143,6 +144,7 @@ impl Replies {
         } else {
             self.skips = false;
         }
+        self.prelude.is_bound &= awaited.is_ours();
         let ends_inside = self.copy.request_sent();
         let doing = if awaited.is_ours() { Doing::NOTHING } else { self.take_doing() };
         self.awaited.push_back(Waiting { awaited, round: self.round, doing, end, ends_inside, ends_after: 0 });
@@ -286,9 +288,18 @@ impl Replies {
                 let muted = self.doubt == Doubt::Told || self.outline.is_muted;
                 self.rest_forwarded = header.tag == b'A' || (!injected && !muted);
                 if self.rest_forwarded {
-                    self.outline.forwarded(header.tag);
+                    self.forwards(header.tag);
                 }
             }
+        }
+    }
+
+    /// A message that is not looked into goes to the client.
+    #[inline]
+    fn forwards(&mut self, tag: u8) {
+        self.outline.forwarded(tag);
+        if self.awaited.front().is_none_or(|waiting| waiting.awaited != Awaited::Query) {
+            self.prelude.meet(tag);
         }
     }
 
@@ -365,6 +376,7 @@ impl Replies {
         if self.is_injected() {
             self.injected_error = Some(PgError::parse(body));
         }
+        self.prelude.meet(b'E');
         self.skip_rest_of_request();
         self.fatal |= field(body, b'V').is_some_and(|severity| severity == b"FATAL" || severity == b"PANIC");
         self.stale_statement |=

@@ -93,6 +93,18 @@ impl Unanswered {
         self.rounds.is_empty() && self.open.is_none()
     }
 
+    /// What was asked behind the first round is there, and can be asked again.
+    pub fn rest_repeats(&self) -> bool {
+        let rest: Vec<_> = self.rounds.iter().skip(1).map(|(_, doing)| *doing).chain(self.open).collect();
+        !rest.is_empty() && Fates::of(TxStatus::Idle, &rest).repeats
+    }
+
+    /// All but the first round is forgotten.
+    pub fn keep_first(&mut self) {
+        self.rounds.truncate(1);
+        self.open = None;
+    }
+
     /// One round, which does nothing but commit.
     pub fn is_one_commit(&self) -> bool {
         self.open.is_none() && matches!(self.rounds[..], [(_, Doing::COMMIT)])

@@ -47,6 +47,16 @@ impl Replies {
         !self.awaited.is_empty() && earlier.any(|(_, op)| concerns(&op.undo))
     }
 
+    /// Nothing is to come of the request that is being sent, and nothing of it is run.
+    pub fn has_answered_what_was_prepared(&self) -> bool {
+        self.awaited.is_empty()
+            && self.ops.is_empty()
+            && self.rest == 0
+            && !self.skips
+            && !self.runs
+            && self.prelude.is_over()
+    }
+
     /// What is being answered could be asked again if nothing of it was done: no transaction is begun or ended in it.
     pub fn is_plain_round(&self) -> bool {
         self.awaited.front().is_some_and(|waiting| waiting.doing.is_plain())
@@ -59,7 +69,16 @@ impl Replies {
 
     /// What was asked behind it can be asked again as well.
     pub fn rest_repeats(&self) -> bool {
-        let rest: Vec<_> = self.awaited.iter().skip(1).map(|waiting| waiting.doing).chain([self.doing]).collect();
+        self.repeats_from(1)
+    }
+
+    /// All that was asked can be asked again.
+    pub fn all_repeats(&self) -> bool {
+        self.repeats_from(0)
+    }
+
+    fn repeats_from(&self, first: usize) -> bool {
+        let rest: Vec<_> = self.awaited.iter().skip(first).map(|waiting| waiting.doing).chain([self.doing]).collect();
         Fates::of(TxStatus::Idle, &rest).repeats
     }
 }

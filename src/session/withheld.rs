@@ -63,6 +63,14 @@ impl Exchange {
         self.withheld = unsure;
     }
 
+    /// What is for the client and not written yet.
+    pub(super) fn take_forward(&mut self) -> Vec<u8> {
+        let written = std::mem::take(&mut self.written);
+        let all: Vec<u8> =
+            self.forward.drain(..).flat_map(|(from, to)| self.buffer.range(from, to)).skip(written).copied().collect();
+        all
+    }
+
     /// The parameters among what is withheld, which the client is told whatever becomes of the request.
     pub(super) fn withheld_parameters(&self) -> Vec<u8> {
         parameters(&self.buffer, &self.withheld)
@@ -93,6 +101,21 @@ impl Session {
         self.replies.outline = Outline::keeping();
     }
 
+    /// Behind a Flush the request goes on, of which nothing was run so far. Once all that came before is answered, the rest
+    /// can be asked of another server.
+    pub(super) fn keep_rest_of_request(&mut self) {
+        if self.inbox.mark.is_none()
+            && self.request_open
+            && self.passing == 0
+            && self.status == TxStatus::Idle
+            && self.settled_pin == Pin::None
+            && !self.begin.is_held()
+            && self.replies.has_answered_what_was_prepared()
+        {
+            self.keep_request();
+        }
+    }
+
     /// It can't be asked of another server any more.
     pub(super) fn let_request_go(&mut self) {
         self.inbox.mark = None;
@@ -116,13 +139,25 @@ impl Session {
     /// After each read: whether what was read of an answer goes to the client at once.
     #[inline]
     pub(super) fn sift(&mut self, ex: &mut Exchange) {
-        if self.inbox.mark.is_none() || ex.lost || ex.again.is_some() {
+        if self.inbox.mark.is_none() || ex.lost || ex.again.is_some() || self.replies.outline.is_past {
             return;
         }
         if self.may_withhold(ex) {
             ex.withhold();
         } else if self.replies.outline.has_answered {
-            self.let_request_go();
+            self.let_front_go();
+        }
+    }
+
+    /// The request that is being answered can't be asked of another server any more. What was asked behind it can.
+    fn let_front_go(&mut self) {
+        let end = self.replies.awaited.front().and_then(|waiting| waiting.end);
+        match end {
+            Some(end) if self.status == TxStatus::Idle && self.settled_pin == Pin::None => {
+                self.inbox.mark = Some(self.inbox.place(end));
+                self.replies.outline = Outline::past();
+            }
+            _ => self.let_request_go(),
         }
     }
 

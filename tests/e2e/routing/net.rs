@@ -152,6 +152,23 @@ async fn it_does_in_the_extended_protocol() {
     assert_eq!(client.answer().await.sqlstate(), "42P05");
     assert_eq!((first(&client.execute("q", &["2"]).await), stage.refused()), ("9", 3));
 
+    // Described first, by a client that waits for it.
+    let mut start = Vec::new();
+    push_parse(&mut start, "r", "SELECT a * $1::int FROM u");
+    push_describe(&mut start, "r");
+    start.extend_from_slice(b"H\0\0\0\x04");
+    client.send(&start).await;
+    for tag in *b"1tT" {
+        assert_eq!(client.receive().await.unwrap().tag, tag);
+    }
+    let mut run = Vec::new();
+    push_execute(&mut run, "r", &["2"]);
+    frontend::push_sync(&mut run);
+    client.send(&run).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.kinds.as_str(), first(&answer), stage.refused()), ("2DCZ", "14", 4), "{answer:?}");
+    assert_eq!((first(&client.execute("r", &["3"]).await), stage.refused()), ("21", 4));
+
     // Several statements up to one Sync: only the one that was refused is the primary's.
     let mut batch = Vec::new();
     for sql in ["SELECT 1 AS one", "SELECT n, 5 FROM next", "SELECT 3 AS three"] {
@@ -161,9 +178,9 @@ async fn it_does_in_the_extended_protocol() {
     frontend::push_sync(&mut batch);
     client.send(&batch).await;
     let answer = client.answer().await;
-    assert_eq!((answer.kinds.as_str(), stage.refused()), ("12DC12DC12DCZ", 4), "{answer:?}");
+    assert_eq!((answer.kinds.as_str(), stage.refused()), ("12DC12DC12DCZ", 5), "{answer:?}");
     client.send(&batch).await;
-    assert_eq!((client.answer().await.kinds.as_str(), stage.refused()), ("12DC12DC12DCZ", 4));
+    assert_eq!((client.answer().await.kinds.as_str(), stage.refused()), ("12DC12DC12DCZ", 5));
 }
 
 #[tokio::test]

@@ -195,6 +195,7 @@ fn server(id: u64, client_id: u64) -> ServerEntry {
         client_id: client_id.into(),
         prepared_statements: 3.into(),
         at_rest: false.into(),
+        alarm: Default::default(),
         socket: None,
     };
     entry.set_state(ServerState::Active);
