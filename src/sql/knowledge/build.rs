@@ -137,6 +137,8 @@ impl Knowledge {
 fn stored(row: &RelationRow) -> RelationFact {
     match row.kind {
         'f' => RelationFact::Foreign,
+        // A standby sees it ahead of its time: values are logged before they are given away.
+        'S' => RelationFact::NodeLocal,
         _ if row.is_unlogged => RelationFact::Unlogged,
         _ => RelationFact::Ordinary,
     }
@@ -271,7 +273,7 @@ mod tests {
         for (name, fact) in [
             ("t", Ordinary),
             ("u", Unlogged),
-            ("s", Ordinary),
+            ("s", NodeLocal),
             ("guarded", Writes),
             ("harmlessly_guarded", Ordinary),
             ("over", Ordinary),

@@ -6,6 +6,7 @@
 
 #[path = "../../it/classify/corpus.rs"]
 mod corpus;
+mod known;
 mod node;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,57 @@
+//! What only a database's catalog tells apart: the proxy's word (`EXPLAIN ROUTE`), and PostgreSQL's.
+
+use super::{database, is_refused};
+use crate::harness::raw::Raw;
+use crate::harness::{Proxy, shared};
+
+const CONFIG: &str = "[auth]\nmethod = 'trust'\n[[user]]\nname = 'oracle'\npassword = 'oracle'\n";
+
+#[tokio::test]
+async fn what_the_catalog_tells_apart_is_told_apart() {
+    let [mut primary, mut standby] = database("known").await;
+    let cluster = shared();
+    cluster.pg1.psql_as("known", "postgres", include_str!("known.sql")).unwrap();
+    cluster.wait_caught_up().unwrap();
+    let proxy = Proxy::start(cluster, CONFIG);
+    let mut client = Raw::connect(proxy.port(), &[("user", "oracle"), ("database", "known")]).await.unwrap();
+    let mut mistakes = Vec::new();
+    let (mut refused, mut needless) = (0, Vec::new());
+    wait_until_loaded(&mut client).await;
+    for line in include_str!("known.txt").lines() {
+        let (expected, text) = line.split_once(" | ").unwrap();
+        let class = class(&mut client, text).await;
+        let there = standby.run_alone(text).await;
+        let here = primary.run_and_undo(text).await;
+        if class.starts_with("read") != (expected == "read") {
+            mistakes.push(format!("{text}: {class}"));
+        }
+        if expected == "read" && (there != here || is_refused(&there)) {
+            mistakes.push(format!("{text}: {there:?}, {here:?}"));
+        }
+        refused += usize::from(is_refused(&there) && !is_refused(&here));
+        if expected != "read" && there == here && !is_refused(&there) {
+            needless.push(text);
+        }
+    }
+    eprintln!("{refused} refused by the standby; it could have answered {needless:#?}");
+    assert!(mistakes.is_empty(), "{mistakes:#?}");
+    assert!(refused >= 20, "only {refused} prove anything");
+}
+
+/// The first query of a database does not wait for the catalog.
+async fn wait_until_loaded(client: &mut Raw) {
+    let started = std::time::Instant::now();
+    while !class(client, "select * from plain").await.starts_with("read") {
+        assert!(started.elapsed() < std::time::Duration::from_secs(30), "the catalog is not loaded");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// `read, only reads, …` or `write, …`.
+async fn class(client: &mut Raw, text: &str) -> String {
+    let answer = client.query(&format!("EXPLAIN ROUTE {text}")).await;
+    assert_eq!(answer.errors, [], "{text}");
+    let lines = answer.rows.iter().filter_map(|row| row[0].as_deref());
+    let mut classes = lines.filter_map(|line| line.trim().strip_prefix("Class: "));
+    classes.next().unwrap_or_else(|| panic!("no class of {text}: {answer:?}")).to_owned()
+}
