@@ -24,6 +24,8 @@ pub struct Controller {
     tide: Tide,
     failover: Failover,
     policy: Policy,
+    /// When the share of a node that has come back is to be told anew.
+    next_step: Option<Instant>,
     /// As published last.
     topology: Topology,
     /// When it is to be said again who is waited for; `None` while there is a primary, or nothing was said yet.
@@ -38,6 +40,9 @@ pub struct Settings {
     pub notice_interval: Duration,
     pub failover: config::Failover,
 }
+
+/// From a share that a node begins with to its weight.
+const STEPS: u32 = 20;
 
 // === impl Controller ===
 
@@ -65,6 +70,7 @@ impl Controller {
             tide: Tide::default(),
             failover,
             policy: Policy::default(),
+            next_step: None,
             topology: known,
             next_notice: None,
         }
@@ -110,7 +116,8 @@ impl Controller {
     /// When [`Event::Tick`] is due, and what for.
     pub fn deadline(&self) -> Option<(Instant, &'static str)> {
         let notice = self.next_notice.map(|at| (at, "say who is waited for"));
-        [notice, self.failover.deadline()].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let step = self.next_step.map(|at| (at, "let the share of a node that came back grow"));
+        [notice, step, self.failover.deadline()].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// The node whose servers are given back one after the other: [`Event::Drained`] when none is lent any more.
@@ -136,6 +143,8 @@ impl Controller {
         actions.extend(told.filter(|_| self.failover.is_on()).filter(is_refused).map(Action::Cut));
         topology.epoch = self.topology.epoch + u64::from(differs(&self.topology, &topology));
         self.tide.note_at_each(&mut topology);
+        let is_growing = self.members.iter().any(|member| member.rotation.grows(&self.policy, now));
+        self.next_step = is_growing.then(|| now + self.policy.slow_start / STEPS);
         story::changes(&self.topology, &topology, actions);
         self.notice(&topology, actions, now);
         self.topology = topology.clone();

@@ -170,7 +170,6 @@ impl Judge {
             standbys: Vec::new(),
             no_primary_because,
             status: Status::default(),
-            mark: None,
         };
         connect(&mut topology);
         for (member, node) in members.iter_mut().zip(&topology.nodes) {

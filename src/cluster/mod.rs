@@ -33,4 +33,4 @@ pub use order::{Order, OrderId};
 pub use policy::{Policy, Share};
 pub use record::Record;
 pub use status::{Opened, State, Status};
-pub use topology::{Mark, Node, Topology, initial_topology};
+pub use topology::{Node, Topology, initial_topology};

@@ -23,6 +23,13 @@ pub(super) struct Rotation {
     since: Option<Instant>,
 }
 
+impl Rotation {
+    /// Its share is still growing.
+    pub(super) fn grows(&self, policy: &Policy, now: Instant) -> bool {
+        self.since.is_some_and(|since| now < since + policy.slow_start)
+    }
+}
+
 /// Fills in `topology.standbys`, lags and shares, and says at each other standby why not. `before`: as published last.
 pub(super) fn choose(
     topology: &mut Topology,

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::node::{Lsn, NodeId, Observation, Role};
-use super::topology::{Mark, Topology};
+use super::topology::Topology;
 
 /// Samples kept. The older ones stand further apart: there are always some of hours ago.
 const MAX_SAMPLES: usize = 2048;
@@ -58,10 +58,9 @@ impl Tide {
         }
     }
 
-    /// Since when each standby is caught up, and the mark by which others can tell.
+    /// Since when each standby is caught up.
     pub(super) fn note_at_each(&self, topology: &mut Topology) {
         let timeline = self.of.map_or(0, |(_, timeline)| timeline);
-        topology.mark = self.samples.back().map(|newest| Mark { at: newest.at, timeline, lsn: newest.inserted });
         for node in &mut topology.nodes {
             let told = node.observation.as_ref().filter(|told| told.timeline == timeline && node.role == Role::Standby);
             node.caught_up_at = told.and_then(|told| self.reached(told.replayed?));
@@ -77,8 +76,14 @@ impl Tide {
         let newest = self.samples.get(by_then - 1)?;
         let is_missed =
             |sample: &&Sample| sample.written > replayed && (!sample.is_torn || told.received < Some(sample.written));
-        let missed = self.samples.iter().take(by_then).find(is_missed);
-        let time = missed.map_or(Duration::ZERO, |missed| told.at.saturating_duration_since(missed.at));
+        let missed = self.samples.iter().take(by_then).position(|sample| is_missed(&sample));
+        let since = |index: usize| told.at.saturating_duration_since(self.samples[index].at);
+        let time = match missed {
+            // Since before anybody looked: the standby's own word, too long if the primary was idle, is the best there is.
+            Some(0) => since(0).max(Duration::from_millis(told.replay_delay_ms.unwrap_or(0))),
+            Some(index) => since(index),
+            None => Duration::ZERO,
+        };
         Some((replayed.distance_to(newest.written), time))
     }
 

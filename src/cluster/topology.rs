@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::node::{Health, Lsn, NodeId, Observation, Role};
+use super::node::{Health, NodeId, Observation, Role};
 use super::status::Status;
 use crate::config::{self, Config};
 
@@ -22,17 +22,6 @@ pub struct Topology {
     pub no_primary_because: Option<String>,
     /// Of the primary, and of what is done about it.
     pub status: Status,
-    /// The primary's newest position that is known.
-    pub mark: Option<Mark>,
-}
-
-/// How far the primary was at some moment: all that was committed before `at` stands before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// When it was asked for.
-    pub at: Instant,
-    pub timeline: u32,
-    pub lsn: Lsn,
 }
 
 #[derive(Clone, Debug)]
@@ -82,13 +71,7 @@ impl Topology {
             standbys: Vec::new(),
             no_primary_because: Some("no node was asked yet".into()),
             status: Status::default(),
-            mark: None,
         }
-    }
-
-    /// A position by which all stands that was committed before `wrote`, if one was sampled since.
-    pub fn mark_after(&self, wrote: Instant) -> Option<Mark> {
-        self.mark.filter(|mark| mark.at > wrote)
     }
 
     /// The part of the reads that a node gets now, where all that get any are as good; 0 to 1. Without a standby the primary

@@ -97,8 +97,10 @@ fn shows_writes(topology: &Topology, id: NodeId, turn: &Turn) -> bool {
 /// Whether the node is known to have replayed as much.
 fn reaches(topology: &Topology, id: NodeId, token: Option<Token>) -> bool {
     let Some(token) = token else { return true };
+    // An idle primary may have given a position that no standby gets to before the next record.
+    let lsn = token.lsn.without_page_header();
     topology.node(id).observation.as_ref().is_some_and(|told| {
-        token.timeline.is_none_or(|timeline| told.timeline >= timeline) && told.replayed >= Some(token.lsn)
+        token.timeline.is_none_or(|timeline| told.timeline >= timeline) && told.replayed >= Some(lsn)
     })
 }
 

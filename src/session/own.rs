@@ -70,7 +70,7 @@ impl Session {
         // What was learnt about it is only in the cache.
         let class = self.classify(&asked);
         let topology = self.shared.topology.load();
-        let split = self.config.routing.split && self.renames;
+        let split = self.reads.split && self.renames;
         let turn = self.turn_without_server(Avoid::NOBODY);
         let holding = Turn {
             node: Some(node),

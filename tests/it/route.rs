@@ -330,7 +330,6 @@ fn topology(words: &str, because: Option<&str>) -> Topology {
         standbys: standbys.split(',').filter(|name| !name.is_empty()).map(node).collect(),
         no_primary_because: because.map(str::to_owned),
         status: Status::default(),
-        mark: None,
     }
 }
 
