@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::feed::{Feed, Moment, Pulse};
 use crate::orders::Orders;
 use crate::pool::Pools;
+use crate::sql::shapes::Counts;
 use crate::stats::ProcessCounters;
 
 pub struct Shared {
@@ -40,6 +41,8 @@ pub struct Shared {
     pub authenticator: Authenticator,
     pub logins: Logins,
     pub counters: ProcessCounters,
+    /// Where statements went: one of each worker, which alone writes.
+    pub routes: Vec<Arc<Counts>>,
     /// Grows when a client learns that a statement's result is not what it was (0A000, "cached plan must not change result
     /// type"). What is prepared from then on is not taken for the statement of the same text that servers have.
     pub statement_generation: AtomicU64,
@@ -69,6 +72,7 @@ impl Shared {
             authenticator: Authenticator::new()?,
             logins: Logins::default(),
             counters: ProcessCounters::default(),
+            routes: (0..config.workers).map(|_| Arc::new(Counts::new(config.routing.max_shapes))).collect(),
             statement_generation: AtomicU64::new(0),
             started: Instant::now(),
             started_at: SystemTime::now(),

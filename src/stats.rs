@@ -45,6 +45,9 @@ pub struct PoolCounters {
     pub binds: Counter,
     /// ErrorResponses relayed.
     pub errors: Counter,
+    /// Statements that only read, by the role of the node they went to.
+    pub reads_on_primary: Counter,
+    pub reads_on_standbys: Counter,
     /// From asking for a server to having one.
     pub wait: Histogram,
     /// From the last byte of a request sent to the server's ReadyForQuery.
@@ -68,6 +71,8 @@ pub struct PoolTotals {
     pub server_parses: u64,
     pub binds: u64,
     pub errors: u64,
+    pub reads_on_primary: u64,
+    pub reads_on_standbys: u64,
 }
 
 /// [`Histogram`]s at one moment, summed.
@@ -125,6 +130,13 @@ impl Counter {
 
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
+    }
+
+    /// From its writer: what it was, and begins anew.
+    pub fn take(&self) -> u64 {
+        let count = self.get();
+        self.0.store(0, Relaxed);
+        count
     }
 }
 
@@ -186,6 +198,8 @@ impl PoolTotals {
         self.server_parses += counters.server_parses.get();
         self.binds += counters.binds.get();
         self.errors += counters.errors.get();
+        self.reads_on_primary += counters.reads_on_primary.get();
+        self.reads_on_standbys += counters.reads_on_standbys.get();
     }
 
     pub fn add(&mut self, other: &PoolTotals) {
@@ -217,6 +231,8 @@ impl PoolTotals {
             server_parses: f(self.server_parses, other.server_parses),
             binds: f(self.binds, other.binds),
             errors: f(self.errors, other.errors),
+            reads_on_primary: f(self.reads_on_primary, other.reads_on_primary),
+            reads_on_standbys: f(self.reads_on_standbys, other.reads_on_standbys),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::session::WorkerCell;
 use crate::session::login::{Login, login};
 use crate::shared::Shared;
 use crate::sql::Cache;
+use crate::sql::shapes::Shapes;
 use crate::wire::auth;
 
 /// The workers of a running proxy.
@@ -65,6 +66,8 @@ impl Workers {
                 turns: AtomicUsize::new(index << 24),
                 index,
                 buffers: Buffers::new(config.limits.buffer_bytes),
+                shapes: Shapes::new(Arc::clone(&shared.routes[index]), shared.seed).into(),
+                counts: Arc::clone(&shared.routes[index]),
                 classes: Cache::new(config.routing.cache_entries, config.routing.max_classified_bytes, shared.seed)
                     .into(),
             });

@@ -35,6 +35,7 @@ pub enum Show {
     Servers,
     Databases,
     Users,
+    Routes,
     Stats,
     StatsTotals,
     StatsAverages,
@@ -82,7 +83,7 @@ pub fn parse(text: &str) -> Result<Vec<Command>, PgError> {
 // === impl Show ===
 
 impl Show {
-    pub const ALL: [Show; 21] = [
+    pub const ALL: [Show; 22] = [
         Show::Nodes,
         Show::Standbys,
         Show::Cluster,
@@ -93,6 +94,7 @@ impl Show {
         Show::Servers,
         Show::Databases,
         Show::Users,
+        Show::Routes,
         Show::Stats,
         Show::StatsTotals,
         Show::StatsAverages,
@@ -118,6 +120,7 @@ impl Show {
             Show::Servers => "SERVERS",
             Show::Databases => "DATABASES",
             Show::Users => "USERS",
+            Show::Routes => "ROUTES",
             Show::Stats => "STATS",
             Show::StatsTotals => "STATS_TOTALS",
             Show::StatsAverages => "STATS_AVERAGES",
@@ -145,6 +148,7 @@ impl Show {
             Show::Servers => "each connection to a node, and which client has it",
             Show::Databases => "databases in use and their pool settings",
             Show::Users => "users known by the configuration or connected",
+            Show::Routes => "where each shape of statements went, how often, and why",
             Show::Stats => "totals and averages per database",
             Show::StatsTotals => "totals per database",
             Show::StatsAverages => "averages of the last full minute per database",

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::show;
 use super::snapshot::{Counted, Snapshot};
 use crate::cluster::status::State;
 use crate::cluster::{Health, Node};
 use crate::pool::{PoolKey, PoolSnapshot};
+use crate::route::Why;
 use crate::version;
 
 /// Name and value, in a fixed order per family.
@@ -38,6 +40,7 @@ pub fn samples(snapshot: &Snapshot) -> Vec<Sample> {
     failover(snapshot, &mut out);
     clients(snapshot, &mut out);
     snapshot.topology.nodes.iter().for_each(|seen| node(snapshot, seen, &mut out));
+    routed(snapshot, &mut out);
     snapshot.pools.iter().for_each(|seen| pool(snapshot, seen, &mut out));
     snapshot.counted.iter().for_each(|counted| counts(snapshot, counted, &mut out));
     out.0
@@ -117,6 +120,14 @@ fn failover(snapshot: &Snapshot, out: &mut Samples) {
     known("pgherd_quorum_members", "Standbys that may be among them (synchronous_standby_names).", members);
 }
 
+fn routed(snapshot: &Snapshot, out: &mut Samples) {
+    for (went, reason, count) in &snapshot.routed {
+        let reason = Why::of_number(*reason).map_or("unknown", Why::as_str);
+        let labels = vec![("target", show::routes::name(*went).to_owned()), ("reason", reason.to_owned())];
+        out.count("pgherd_routed_total", "Statements by the kind of node they went to, and why.", labels, *count);
+    }
+}
+
 fn clients(snapshot: &Snapshot, out: &mut Samples) {
     let max = snapshot.config.limits.max_clients as f64;
     out.gauge("pgherd_clients_max", "limits.max_clients.", vec![], max);
@@ -185,6 +196,8 @@ fn counts(snapshot: &Snapshot, counted: &Counted, out: &mut Samples) {
         ("pgherd_client_parses_total", "Parse messages from clients.", totals.client_parses),
         ("pgherd_server_parses_total", "Parse messages sent to servers.", totals.server_parses),
         ("pgherd_binds_total", "Bind messages from clients.", totals.binds),
+        ("pgherd_reads_on_primary_total", "Statements that only read, on the primary.", totals.reads_on_primary),
+        ("pgherd_reads_on_standbys_total", "Statements that only read, on standbys.", totals.reads_on_standbys),
         ("pgherd_errors_total", "Errors of servers passed on to clients.", totals.errors),
     ];
     for (name, help, count) in families {

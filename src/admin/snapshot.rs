@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::pool::{PoolKey, PoolSnapshot};
 use crate::server::ServerEntry;
 use crate::shared::Shared;
+use crate::sql::shapes::{REASONS, Row, Went};
 use crate::stats::{HistogramTotals, PoolCounters, PoolTotals};
 
 pub struct Snapshot {
@@ -32,6 +33,10 @@ pub struct Snapshot {
     pub servers: Vec<Arc<ServerEntry>>,
     /// By process id.
     pub clients: Vec<Arc<ClientEntry>>,
+    /// Statements by where they went and why (a reason's number), over all workers.
+    pub routed: Vec<(Went, u8, u64)>,
+    /// Their shapes, by worker; empty where nobody asks for them.
+    pub shapes: Vec<Row>,
     /// Per database, of the last full minute.
     pub averages: BTreeMap<Arc<str>, PoolTotals>,
     /// Name, meaning and value of what is counted once for the process.
@@ -72,17 +77,21 @@ impl Snapshot {
             catalogs: shared.catalogs.all(),
             servers: shared.pools.servers(),
             clients: shared.clients.all(),
+            routed: routed(shared),
+            shapes: Vec::new(),
             averages: shared.counters.averages.latest(),
             process,
             resident_bytes: resident_bytes(),
         }
     }
 
+    /// All of it, for the console.
     pub fn take_with_events(shared: &Shared) -> Self {
+        let shapes = shared.routes.iter().flat_map(|worker| worker.rows()).collect();
         let journal = shared.journal.lock().unwrap_or_else(PoisonError::into_inner);
         let events = journal.lines().cloned().collect();
         drop(journal);
-        Self { events, ..Self::take(shared) }
+        Self { events, shapes, ..Self::take(shared) }
     }
 
     /// When the `*_us` mark of a registry was set.
@@ -111,6 +120,13 @@ impl Snapshot {
     pub fn totals_by_database(&self) -> BTreeMap<Arc<str>, PoolTotals> {
         by_database(self.counted.iter().map(|counted| (&counted.key, &counted.totals)))
     }
+}
+
+fn routed(shared: &Shared) -> Vec<(Went, u8, u64)> {
+    let sum = |went, reason| shared.routes.iter().map(|worker| worker.routed(went, reason)).sum();
+    let all =
+        [Went::ToPrimary, Went::ToStandby].into_iter().flat_map(|went| (0..REASONS).map(move |n| (went, n as u8)));
+    all.map(|(went, reason)| (went, reason, sum(went, reason))).filter(|(_, _, count)| *count > 0).collect()
 }
 
 /// What was counted so far for each database: what the averages are made of.

@@ -84,6 +84,7 @@ impl Default for Routing {
             notice: false,
             max_classified_bytes: 32 * units::KIB,
             cache_entries: 4096,
+            max_shapes: 500,
         }
     }
 }

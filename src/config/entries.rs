@@ -119,6 +119,7 @@ fn routing(routing: &super::Routing) -> Entries {
         ("notice", Shown::Flag(routing.notice)),
         ("max_classified_bytes", size(routing.max_classified_bytes)),
         ("cache_entries", number(routing.cache_entries)),
+        ("max_shapes", number(routing.max_shapes)),
     ]
 }
 

@@ -130,6 +130,8 @@ pub struct Routing {
     pub max_classified_bytes: usize,
     /// Statement texts each worker remembers the class of.
     pub cache_entries: usize,
+    /// Shapes of statements that each worker counts by themselves (`SHOW ROUTES`); 0: none.
+    pub max_shapes: usize,
 }
 
 /// What a read on a standby must show.

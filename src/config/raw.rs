@@ -89,6 +89,7 @@ pub(super) struct Routing {
     pub(super) notice: Option<Value>,
     pub(super) max_classified_bytes: Option<Value>,
     pub(super) cache_entries: Option<Value>,
+    pub(super) max_shapes: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]

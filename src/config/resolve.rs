@@ -203,6 +203,7 @@ fn routing(raw: raw::Routing, r: &Reader<'_>) -> Result<Routing, ConfigError> {
             0..=32768,
         )?,
         cache_entries: r.number("routing.cache_entries", raw.cache_entries, d.cache_entries, 1..=10_000_000)?,
+        max_shapes: r.number("routing.max_shapes", raw.max_shapes, d.max_shapes, 0..=10_000)?,
     })
 }
 

@@ -100,6 +100,14 @@ impl Config {
 
 /// Sockets, threads and buffers are made at the start; the rest is looked at each time.
 fn is_changeable(key: &str) -> bool {
-    let fixed = ["listen.", "http.", "workers", "limits.buffer_bytes", "routing.cache_entries", "log.format"];
+    let fixed = [
+        "listen.",
+        "http.",
+        "workers",
+        "limits.buffer_bytes",
+        "routing.cache_entries",
+        "routing.max_shapes",
+        "log.format",
+    ];
     !fixed.iter().any(|fixed| key.starts_with(fixed))
 }

@@ -93,7 +93,7 @@ impl Session {
         }
     }
 
-    fn target(&self, class: Option<&Class>, avoid: Avoid) -> Target {
+    fn target(&mut self, class: Option<&Class>, avoid: Avoid) -> Target {
         let topology = self.shared.topology.load();
         let split = self.reads.split && self.renames;
         let pools = &self.shared.pools;
@@ -103,6 +103,7 @@ impl Session {
         if matches!(routed.why, Why::Class(reason) if reason.is_doubt()) {
             self.catalog.doubt();
         }
+        self.counting.why = routed.why;
         routed.target
     }
 

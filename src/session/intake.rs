@@ -246,6 +246,8 @@ impl Session {
                 self.wrote |= class.may_write();
                 self.note_commit(class);
                 self.runs(Doing::of(class));
+                let shape = self.shape_of(class, self.inbox.range(from + HEADER, from + header.size - 1));
+                self.count_statement(server.node, class, shape);
                 self.remember_text(from + HEADER, from + header.size - 1);
                 if let Kind::Own(own) = class.kind {
                     return self.query_own(server.node, own, header.size);
@@ -312,7 +314,11 @@ impl Session {
         if self.begin_failed {
             return Some(Taken::Elsewhere);
         }
-        if std::mem::take(&mut self.routed) || self.may_stay(server) {
+        if std::mem::take(&mut self.routed) {
+            return None;
+        }
+        self.goes_along();
+        if self.may_stay(server) {
             return None;
         }
         match self.survey() {

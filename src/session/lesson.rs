@@ -80,8 +80,8 @@ impl Session {
         for text in &lesson.texts {
             let mut classes = self.worker.classes();
             let class = classes.classify(text, &**known);
-            // Of a request of several statements the others are what they are.
-            if class.is_read() {
+            // Of a request of several statements the others are what they are. (By pgherd.route even what is in doubt was tried.)
+            if class.is_read() || class.may_only_read() {
                 classes.learn(text, refused(class), &**known);
                 news = true;
             }
@@ -111,7 +111,7 @@ impl Session {
 }
 
 fn refused(class: Class) -> Class {
-    if !class.is_read() {
+    if !class.is_read() && !class.may_only_read() {
         return class;
     }
     Class { target: Access::Write, reason: Reason::RefusedByStandby, ..class }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::io::AsyncWriteExt;
 
+use super::counting::Counting;
 use super::durability;
 use super::effects::SessionSettings;
 use super::net::Net;
@@ -197,6 +198,7 @@ impl Ready {
     fn begin(self, shared: Arc<Shared>, user: Arc<str>, stream: Stream) -> Box<Session> {
         let Self { config, worker, entry, startup, settings, .. } = self;
         let database: Arc<str> = startup.database.as_str().into();
+        let counting = Counting::new(&database);
         let node = shared.topology.load().primary.unwrap_or(crate::cluster::NodeId(0));
         let pool = shared.pools.pool(&PoolKey { node, database: Arc::clone(&database), user: Arc::clone(&user) });
         let settings = Arc::new(settings);
@@ -241,6 +243,7 @@ impl Ready {
             is_committing: false,
             begin: Default::default(),
             begin_failed: false,
+            counting,
             refused: Vec::new(),
             net: Net::default(),
             lost_names: Vec::new(),

@@ -5,6 +5,7 @@ mod aborted;
 mod begin;
 mod cleanup;
 mod copying;
+mod counting;
 mod durability;
 mod effects;
 mod ends;
@@ -50,6 +51,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
+use counting::Counting;
 use effects::SessionSettings;
 use names::Names;
 use net::Net;
@@ -67,6 +69,7 @@ use crate::route::{Avoid, TxStatus};
 use crate::server::Server;
 use crate::shared::Shared;
 use crate::sql::catalog::Catalog;
+use crate::sql::shapes::{Counts, Shapes};
 use crate::sql::{Cache, Class};
 use crate::stats::PoolCounters;
 use crate::wire::error::{PgError, sqlstate};
@@ -77,6 +80,8 @@ pub struct WorkerCell {
     pub index: usize,
     pub buffers: Buffers,
     pub classes: std::sync::Mutex<Cache>,
+    pub shapes: std::sync::Mutex<Shapes>,
+    pub counts: Arc<Counts>,
     /// Requests that were routed: who of several nodes takes the next one depends on it.
     pub turns: AtomicUsize,
 }
@@ -153,6 +158,7 @@ pub struct Session {
     /// Of the request at the front, if it had to be asked again.
     net: Net,
 
+    counting: Counting,
     /// Why statements on their way are refused, by their numbers.
     refused: Vec<PgError>,
     /// Statements that were not prepared after all, by number and client's name, for as long as they may be used.
@@ -179,14 +185,6 @@ pub enum Close {
     BadLength,
     /// The server was lost and has said why itself, or nothing can be said.
     ServerGone,
-}
-
-// === impl WorkerCell ===
-
-impl WorkerCell {
-    fn classes(&self) -> std::sync::MutexGuard<'_, Cache> {
-        self.classes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
 }
 
 // === impl Session: the loop ===

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 
 use crate::server::prepared::StatementId;
 use crate::sql::Class;
+use crate::sql::shapes::Shape;
 
 /// A statement as the client prepared it: enough to prepare it on any server, and to route it without its text.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Statement {
     pub class: Class,
     /// Of the catalog by which it has this class.
     pub version: u64,
+    /// What it is counted by.
+    pub shape: Option<Shape>,
 }
 
 /// Named statements, and the unnamed one.
@@ -29,6 +32,8 @@ pub struct Names {
     /// Of the catalog by which the unnamed statement has its class.
     unnamed_version: u64,
     unnamed_tail: Vec<u8>,
+    /// What the unnamed statement is counted by.
+    pub unnamed_shape: Option<Shape>,
     /// Counts the unnamed statements of this client, so that a server knows which one it has.
     unnamed_count: u64,
 }
@@ -38,7 +43,7 @@ pub struct Names {
 impl Statement {
     /// `version`: of the catalog that `class` is by. `seed`, `generation`: as for [`statement_id`].
     pub fn new(tail: &[u8], (class, version): (Class, u64), seed: u64, generation: u64) -> Self {
-        Self { id: statement_id(tail, seed, generation), tail: tail.into(), class, version }
+        Self { id: statement_id(tail, seed, generation), tail: tail.into(), class, version, shape: None }
     }
 
     /// The text, without its NUL.

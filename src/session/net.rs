@@ -164,6 +164,7 @@ impl Session {
             self.learn(completed);
         }
         self.avoid = self.net.shunned;
+        self.count_replay();
         let counters = &self.shared.counters;
         counters.requests_repeated.add(1);
         match why {

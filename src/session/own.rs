@@ -103,7 +103,7 @@ impl Session {
     fn setting(&self, name: &str) -> String {
         let default = match name {
             "route" => "auto",
-            "consistency" => self.config.routing.consistency.as_str(),
+            "consistency" => self.reads.consistency.as_str(),
             "notice" if self.config.routing.notice => "on",
             "notice" => "off",
             _ => "",

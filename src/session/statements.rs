@@ -62,7 +62,9 @@ impl Session {
         }
         self.check_statement_limits(header.size)?;
         self.generation = self.shared.statement_generation.load(Relaxed);
-        let statement = Arc::new(Statement::new(parse.tail, by, self.shared.seed, self.generation));
+        let mut statement = Statement::new(parse.tail, by, self.shared.seed, self.generation);
+        statement.shape = self.shape_of(class, parse.text);
+        let statement = Arc::new(statement);
         let name: Box<[u8]> = parse.name.into();
         match server.prepared.touch(self.id_on_server(&statement)) {
             Some(_) if self.replies.status_is_current() && self.status != TxStatus::Failed => {
@@ -158,7 +160,9 @@ impl Session {
         let parse = frontend::parse(frame)?;
         self.cell().client_parses.add(1);
         self.cell().server_parses.add(1);
+        let shape = self.shape_of(by.0, parse.text);
         let count = self.names.set_unnamed(parse.tail, by);
+        self.names.unnamed_shape = shape;
         server.unnamed = Some((self.entry.id, count));
         let undo = Undo::ParseUnnamed { count, own: true };
         match self.rewritten_unnamed(server.node) {
@@ -207,6 +211,7 @@ impl Session {
             },
         };
         self.binds(statement.class);
+        self.count_statement(server.node, statement.class, statement.shape);
         self.remember_statement(&statement);
         if statement.class.leaves_traces() {
             self.note_statement(server, &statement);
@@ -364,6 +369,7 @@ impl Session {
                     server.unnamed = mine;
                 }
                 self.binds(class);
+                self.count_statement(server.node, class, self.names.unnamed_shape);
                 self.remember_unnamed();
                 if class.leaves_traces() {
                     self.note_unnamed(server);

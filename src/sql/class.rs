@@ -346,6 +346,43 @@ impl fmt::Debug for Effects {
 // === impl Reason ===
 
 impl Reason {
+    /// Each at the place of its number.
+    pub const ALL: [Self; Self::Claimed as usize + 1] = [
+        Reason::PlainRead,
+        Reason::Empty,
+        Reason::ReadOnlyTransaction,
+        Reason::TransactionControl,
+        Reason::SessionCommand,
+        Reason::DataChange,
+        Reason::Utility,
+        Reason::RowLock,
+        Reason::SelectInto,
+        Reason::WritingFunction,
+        Reason::UnknownFunction,
+        Reason::VolatileFunction,
+        Reason::NodeLocal,
+        Reason::Temporary,
+        Reason::UnknownRelation,
+        Reason::Unlogged,
+        Reason::Foreign,
+        Reason::View,
+        Reason::UnknownType,
+        Reason::UnknownOperator,
+        Reason::Cursor,
+        Reason::Prepared,
+        Reason::Procedure,
+        Reason::CopyIn,
+        Reason::CopyFile,
+        Reason::Unparsed,
+        Reason::UnsupportedSyntax,
+        Reason::TooLong,
+        Reason::NotUtf8,
+        Reason::RefusedByStandby,
+        Reason::Hint,
+        Reason::HintInDoubt,
+        Reason::Claimed,
+    ];
+
     /// One word, as the test data and the console write it.
     pub fn as_str(self) -> &'static str {
         self.words().0
@@ -410,6 +447,15 @@ impl Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_found_by_its_number_and_known_by_its_word() {
+        let mut words = std::collections::BTreeSet::new();
+        for (number, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, number);
+            assert!(words.insert(reason.as_str()), "{reason:?}");
+        }
+    }
 
     #[test]
     fn a_class_is_small_and_effects_make_it_a_write() {

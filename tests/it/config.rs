@@ -141,6 +141,7 @@ retry_deadline = "15s"
 notice = true
 max_classified_bytes = "17kB"
 cache_entries = 18
+max_shapes = 19
 [monitor]
 user = "watch"
 password = "geheim"

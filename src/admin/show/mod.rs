@@ -10,6 +10,7 @@ mod connections;
 mod inventory;
 mod nodes;
 mod pools;
+pub mod routes;
 mod settings;
 mod standbys;
 mod stats;
@@ -36,6 +37,7 @@ pub fn table(show: Show, dialect: Dialect, snapshot: &Snapshot) -> Table {
         Show::Users => inventory::users(snapshot),
         Show::Lists => inventory::lists(snapshot),
         Show::Mem => inventory::mem(snapshot),
+        Show::Routes => routes::routes(snapshot),
         Show::Stats => stats::stats(snapshot),
         Show::StatsTotals => stats::totals_by_database(snapshot),
         Show::StatsAverages => stats::averages_by_database(snapshot),
@@ -71,6 +73,7 @@ pub fn columns(show: Show) -> &'static [Column] {
         Show::Users => inventory::USERS,
         Show::Lists => inventory::LISTS,
         Show::Mem => inventory::MEM,
+        Show::Routes => routes::ROUTES,
         Show::Stats => stats::STATS,
         Show::StatsTotals => stats::STATS_TOTALS,
         Show::StatsAverages => stats::STATS_AVERAGES,

@@ -31,6 +31,9 @@ pub const STATS: &[Column] = &[
     ("avg_client_parse_count", Numeric),
     ("avg_server_parse_count", Numeric),
     ("avg_bind_count", Numeric),
+    // ours
+    ("total_reads_on_primary", Numeric),
+    ("total_reads_on_standbys", Numeric),
 ];
 
 pub const STATS_TOTALS: &[Column] = &[
@@ -46,6 +49,9 @@ pub const STATS_TOTALS: &[Column] = &[
     ("client_parse_count", Numeric),
     ("server_parse_count", Numeric),
     ("bind_count", Numeric),
+    // ours
+    ("reads_on_primary", Numeric),
+    ("reads_on_standbys", Numeric),
 ];
 
 /// PgBouncer's names: only the last three say that they are averages.
@@ -82,11 +88,13 @@ const NAMES: [&str; 11] = [
 ];
 
 pub fn stats(snapshot: &Snapshot) -> Vec<Vec<Value>> {
-    rows(snapshot, |totals, average| in_order(totals).into_iter().chain(in_order(average)).collect())
+    rows(snapshot, |totals, average| {
+        in_order(totals).into_iter().chain(in_order(average)).chain(reads(totals)).collect()
+    })
 }
 
 pub fn totals_by_database(snapshot: &Snapshot) -> Vec<Vec<Value>> {
-    rows(snapshot, |totals, _| in_order(totals).into())
+    rows(snapshot, |totals, _| in_order(totals).into_iter().chain(reads(totals)).collect())
 }
 
 pub fn averages_by_database(snapshot: &Snapshot) -> Vec<Vec<Value>> {
@@ -120,6 +128,10 @@ fn rows(snapshot: &Snapshot, values: impl Fn(&PoolTotals, &PoolTotals) -> Vec<u6
         std::iter::once(Value::from(database)).chain(numbers).collect()
     };
     snapshot.totals_by_database().iter().map(row).collect()
+}
+
+fn reads(totals: &PoolTotals) -> [u64; 2] {
+    [totals.reads_on_primary, totals.reads_on_standbys]
 }
 
 /// In the order of PgBouncer's columns. Times in microseconds.

@@ -1,4 +1,5 @@
 //! Hints, `pgherd.*` settings, and what the proxy says about its decisions.
 
 mod explain;
+mod routes;
 mod settings;

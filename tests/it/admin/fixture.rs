@@ -17,6 +17,7 @@ use pgherd::config::Config;
 use pgherd::pool::{PoolKey, PoolSnapshot};
 use pgherd::server::{ServerEntry, ServerState};
 use pgherd::sql::knowledge::{Knowledge, Rows};
+use pgherd::sql::shapes::{Row, Went};
 use pgherd::stats::{PoolCounters, PoolTotals, ProcessCounters};
 
 const CONFIG: &str = r#"
@@ -63,6 +64,8 @@ pub fn snapshot() -> Snapshot {
         servers: vec![Arc::new(server(7, busy.id))],
         clients: clients.all(),
         catalogs: catalogs(now),
+        routed: vec![(Went::ToPrimary, 5, 3), (Went::ToStandby, 0, 40)],
+        shapes: vec![shape(Went::ToStandby, 30, 0), shape(Went::ToPrimary, 3, 98), shape(Went::ToStandby, 10, 0)],
         averages: BTreeMap::from([(Arc::from("shop"), PoolTotals { queries: 5, ..PoolTotals::default() })]),
         process: process(),
         resident_bytes: Some(12 << 20),
@@ -76,6 +79,12 @@ fn catalogs(now: Instant) -> Vec<Arc<CatalogOf>> {
     loaded.publish(Knowledge::new(catalogs.next_version(), None, Rows::default()), since, now);
     failed.fail("FATAL: permission denied".to_owned());
     vec![loaded, failed]
+}
+
+/// As one worker counted it.
+fn shape(went: Went, count: u64, reason: u8) -> Row {
+    let text = "SELECT * FROM t WHERE id = ?".into();
+    Row { database: "shop".into(), text, went, count, replays: u64::from(went == Went::ToStandby), reason }
 }
 
 fn topology(config: &Config, now: Instant) -> Topology {

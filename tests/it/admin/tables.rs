@@ -67,8 +67,13 @@ const SOCKET: &str = "type,user,database,replication,state,addr,port,local_addr,
     wait,wait_us,close_needed,ptr,link,remote_pid,tls,application_name,prepared_statements,id";
 
 /// Ours, after PgBouncer's.
-const APPENDED: [(Show, &str); 3] =
-    [(Show::Pools, "node,role"), (Show::Clients, "pin,route,node"), (Show::Servers, "node,role")];
+const APPENDED: [(Show, &str); 5] = [
+    (Show::Pools, "node,role"),
+    (Show::Clients, "pin,route,node"),
+    (Show::Servers, "node,role"),
+    (Show::Stats, "total_reads_on_primary,total_reads_on_standbys"),
+    (Show::StatsTotals, "reads_on_primary,reads_on_standbys"),
+];
 
 #[test]
 fn columns_begin_as_pgbouncer_has_them() {
@@ -331,6 +336,17 @@ fn inventory_counts_what_there_is() {
     let lists = shown(&table(Show::Lists, Dialect::Pgherd, &snapshot()), &["list", "items"]);
     assert_eq!(lists.len(), 14);
     assert!(lists.contains(&"pools | 2".to_owned()) && lists.contains(&"used_clients | 3".to_owned()), "{lists:?}");
+}
+
+#[test]
+fn routes_of_all_workers_come_together_the_most_frequent_first() {
+    let text = "SELECT * FROM t WHERE id = ?";
+    let expected = [
+        format!("shop | standby | 40 | plain-read | 2 | {text}"),
+        format!("shop | primary | 3 | not-split | 0 | {text}"),
+    ];
+    let names = ["database", "target", "count", "reason", "replays", "shape"];
+    check(Show::Routes, &names, &expected.each_ref().map(String::as_str));
 }
 
 #[test]
