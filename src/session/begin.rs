@@ -14,7 +14,7 @@ use crate::route::TxStatus;
 use crate::server::Server;
 use crate::sql::hint::{self, Hint};
 use crate::sql::transaction::{self, Modes};
-use crate::sql::{Begin, Class, Kind, Reason};
+use crate::sql::{Begin, Class, Effects, Kind, Reason};
 use crate::wire::frame::{self, Header};
 use crate::wire::frontend;
 
@@ -129,11 +129,15 @@ impl Session {
         Some(match first {
             _ if self.begin.hint == Some(Hint::Primary) => TO_PRIMARY,
             Some(first) if first.reason == Reason::Hint && !first.is_read() => TO_PRIMARY,
+            // What keeps the session where it is shall not keep it on a standby.
+            Some(first) if !first.effects.without(MAY_TRAVEL).is_empty() => TO_PRIMARY,
             // A lock or the like that no other node would know of.
             Some(first) if matches!(first.reason, Reason::WritingFunction | Reason::Procedure) => TO_PRIMARY,
             // No standby can do it, read-only or not.
             Some(first) if matches!(first.reason, Reason::RefusedByStandby | Reason::Unlogged) => TO_PRIMARY,
-            _ if modes.fits_standby() => Class::write(Reason::ReadOnlyTransaction).with_kind(kind),
+            _ if modes.fits_standby() && self.begin.modes.can_begin_on_standby() => {
+                Class::write(Reason::ReadOnlyTransaction).with_kind(kind)
+            }
             Some(first) if first.is_read() && said.read_only.is_none() && modes.is_plain() && self.reads_first() => {
                 first
             }
@@ -157,6 +161,8 @@ impl Session {
         }
     }
 }
+
+const MAY_TRAVEL: Effects = Effects::SET_SESSION.and(Effects::SET_CONFIG);
 
 const TO_PRIMARY: Class = Class::write(Reason::TransactionControl);
 

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::Session;
 use super::ends::Round;
+use super::leftovers::{names_its_settings, runs_code};
 use super::names::Statement;
 use super::replies::{Awaited, Op, Reply, Undo};
 use crate::client::registry::Pin;
@@ -346,13 +347,7 @@ impl Session {
             return;
         }
         if class.kind == Kind::Mixed {
-            // Which of them count, only their transactions' ends tell. What code does is asked for behind them all.
-            for statement in Statements::new(text.as_bytes()) {
-                let class = self.classify(statement);
-                if runs_code(class) {
-                    self.doubt(&String::from_utf8_lossy(statement), class.effects.intersects(Effects::UNKNOWN));
-                }
-            }
+            self.doubt_each(text);
         }
         self.note_deallocated(server, class, text);
         self.changes_catalog |= class.effects.intersects(Effects::DDL);
@@ -372,7 +367,12 @@ impl Session {
             }
             _ => {}
         }
-        if let Some(pin) = pin_for(class.effects) {
+        let mut effects = class.effects;
+        if effects.intersects(Effects::SET_CONFIG) && names_its_settings(text) {
+            self.doubt(text, true);
+            effects = effects.without(Effects::SET_CONFIG);
+        }
+        if let Some(pin) = pin_for(effects) {
             self.pin(pin);
         } else if runs_code(class) {
             self.doubt(text, class.effects.intersects(Effects::UNKNOWN));
@@ -452,12 +452,6 @@ fn settings(text: &str) -> Option<impl Iterator<Item = Change>> {
         set::Change::Reset { name } => Change::Reset { name },
         set::Change::ResetAll => Change::ResetAll,
     }))
-}
-
-/// Whether it runs what somebody has written in the database, on the primary: that may leave anything behind.
-fn runs_code(class: Class) -> bool {
-    use Reason::{Procedure, RefusedByStandby, UnknownFunction, VolatileFunction};
-    matches!(class.reason, Procedure | UnknownFunction | VolatileFunction | RefusedByStandby)
 }
 
 fn pin_for(effects: Effects) -> Option<Pin> {

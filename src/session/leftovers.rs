@@ -11,6 +11,8 @@ use crate::client::registry::Pin;
 use crate::route::TxStatus;
 use crate::server::Server;
 use crate::server::params::Settings;
+use crate::sql::statements::Statements;
+use crate::sql::{Class, Effects, Reason};
 use crate::wire::frontend;
 
 /// Names that are looked for, of each kind.
@@ -51,21 +53,47 @@ impl Session {
         self.settings.discards = false;
     }
 
+    /// Of several statements with transactions' ends among them: which of them count, only those ends tell. What code does
+    /// is asked for behind them all.
+    pub(super) fn doubt_each(&mut self, text: &str) {
+        for statement in Statements::new(text.as_bytes()) {
+            let class = self.classify(statement);
+            if runs_code(class) {
+                self.doubt(&String::from_utf8_lossy(statement), class.effects.intersects(Effects::UNKNOWN));
+            }
+        }
+    }
+
     /// Asks the server, if there is something to ask and nothing under way.
     #[inline]
     pub(super) fn ask_for_leftovers(&mut self, server: &mut Server) {
-        if self.doubts.is_some() && self.status == TxStatus::Idle && self.is_quiet() {
+        if (self.doubts.is_some() || self.pin != Pin::None) && self.status == TxStatus::Idle && self.is_quiet() {
             self.send_question(server);
         }
     }
 
+    /// Kept by a read-only transaction on a node that can't write: it must get away from there as soon as it can.
+    fn is_stranded(&self, server: &Server) -> bool {
+        let can_be_found = match self.pin {
+            Pin::Setting
+            | Pin::TemporaryTable
+            | Pin::HoldCursor
+            | Pin::Listen
+            | Pin::AdvisoryLock
+            | Pin::SqlPrepare => true,
+            Pin::None | Pin::SessionMode | Pin::Load | Pin::LargeStatement | Pin::Unknown => false,
+        };
+        can_be_found && self.shared.topology.load().standbys.contains(&server.node)
+    }
+
     fn send_question(&mut self, server: &mut Server) {
-        let Some(doubts) = self.doubts.take() else { return };
-        if self.pin != Pin::None {
+        let doubts = self.doubts.take();
+        if self.pin != Pin::None && !self.is_stranded(server) {
             // It stays where it is, and is cleaned when the session ends.
-            self.dirty = true;
+            self.dirty |= doubts.is_some();
             return;
         }
+        let doubts = doubts.unwrap_or_default();
         let sql = doubts.question(&server.settings);
         self.replies.leftovers = Some(Box::new(Leftovers { resets: doubts.resets, ..Leftovers::default() }));
         self.outbox.push_own(|out| frontend::push_query(out, &sql));
@@ -89,10 +117,18 @@ impl Session {
             self.settings.want(Arc::clone(&server.settings));
         }
         self.resets |= leftovers.resets;
+        // What was taken in since then may have pinned it anew.
+        let is_all = self.is_quiet();
+        if is_all && self.is_stranded(server) {
+            (self.pin, self.dirty, self.resets) = (Pin::None, false, true);
+            self.entry.set_pin(Pin::None);
+        }
         if let Some(pin) = leftovers.pin {
             self.pin(pin);
         }
-        self.settled_pin = self.pin;
+        if is_all {
+            self.settled_pin = self.pin;
+        }
     }
 }
 
@@ -127,19 +163,41 @@ impl Doubts {
     }
 }
 
+/// Whether it runs what somebody has written in the database, on the primary: that may leave anything behind.
+pub(super) fn runs_code(class: Class) -> bool {
+    use Reason::{Procedure, RefusedByStandby, UnknownFunction, VolatileFunction};
+    matches!(class.reason, Procedure | UnknownFunction | VolatileFunction | RefusedByStandby)
+}
+
+/// Whether each set_config() of the text names what it sets: then it can be found.
+pub(super) fn names_its_settings(text: &str) -> bool {
+    const CALL: &[u8] = b"set_config";
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.windows(CALL.len()).position(|window| window.eq_ignore_ascii_case(CALL)) {
+        rest = &rest[at + CALL.len()..];
+        let mut behind = rest.iter().filter(|b| !b.is_ascii_whitespace());
+        let is_literal = behind.next() == Some(&b'(') && behind.next() == Some(&b'\'');
+        let mut behind = behind.skip_while(|b| **b != b'\'').skip(1);
+        if !is_literal || !matches!(behind.next(), Some(b',' | b':')) {
+            return false;
+        }
+    }
+    true
+}
+
 fn add(names: &mut Vec<String>, name: &str) {
     if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
         names.push(name.to_ascii_lowercase());
     }
 }
 
-/// Rows of a kind, a name and a value. A value that is too long to travel pins. Temporary objects are found as PostgreSQL
+/// Rows of a kind, a name and a value. The transaction's own settings look as if they were the session's. A value that is too long to travel pins. Temporary objects are found as PostgreSQL
 /// finds them when it drops them, by what depends on their schema.
 const QUESTION: &str = "\
 SELECT 'p' AS kind, pg_catalog.count(*)::pg_catalog.text AS name, NULL AS value \
 FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql \
 UNION ALL SELECT CASE WHEN pg_catalog.length(v) <= 1000 THEN 's' ELSE 'setting' END, name, pg_catalog.left(v, 1000) FROM \
-(SELECT name, pg_catalog.current_setting(name) AS v FROM pg_catalog.pg_settings WHERE source = 'session') AS s \
+(SELECT name, pg_catalog.current_setting(name) AS v FROM pg_catalog.pg_settings WHERE source = 'session' AND name NOT LIKE 'transaction%') AS s \
 UNION ALL SELECT 'setting', NULL, NULL WHERE pg_catalog.current_setting('role') <> 'none' \
 UNION ALL SELECT 'temporary table', NULL, NULL WHERE pg_catalog.pg_my_temp_schema() <> 0 AND EXISTS \
 (SELECT FROM pg_catalog.pg_depend WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass \
@@ -258,6 +316,15 @@ mod tests {
         doubts.note("DO $$ BEGIN PERFORM set_config('App.User', '1', false); SET app.b = 1; CALL s.Proc (1); END $$");
         assert_eq!(doubts.settings, ["app.user", "app.b", "s.proc"]);
         assert_eq!(doubts.functions, ["set_config", "proc"]);
+        assert!(names_its_settings("SELECT set_config( 'a.b', $1, false), Set_Config('c', '', false)"));
+        for unnamed in [
+            "SELECT set_config($1, 'a', false)",
+            "SELECT set_config('a' || 'b', 'c', false)",
+            "SELECT \"set_config\"('a', 'b', false)",
+            "SELECT set_config(E'a",
+        ] {
+            assert!(!names_its_settings(unnamed), "{unnamed}");
+        }
     }
 
     fn row(columns: [Option<&str>; 3]) -> Vec<u8> {

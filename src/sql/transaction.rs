@@ -107,6 +107,11 @@ impl Modes {
         self.read_only == Some(true) && self.isolation != Some(Isolation::Serializable)
     }
 
+    /// Whether a standby takes a BEGIN with these modes.
+    pub fn can_begin_on_standby(self) -> bool {
+        self.read_only != Some(false) && self.isolation != Some(Isolation::Serializable)
+    }
+
     /// READ COMMITTED and READ WRITE, as far as was said.
     pub fn is_plain(self) -> bool {
         self.read_only != Some(true)

@@ -282,7 +282,7 @@ async fn what_cannot_travel_keeps_the_session_on_its_server_and_is_cleaned_away(
         ("SELECT pg_advisory_lock(77)", "advisory lock"),
         ("PREPARE here AS SELECT 1", "sql prepare"),
         ("DECLARE here CURSOR WITH HOLD FOR SELECT 1", "hold cursor"),
-        ("SELECT set_config('work_mem', '6MB', false)", "setting"),
+        ("SELECT set_config('work' || '_mem', '6MB', false)", "setting"),
         ("SET ROLE NONE", "setting"),
         ("CREATE TEMP SEQUENCE here", "temporary table"),
     ]

@@ -127,10 +127,17 @@ async fn settings_are_seen_on_whatever_node_however_they_were_made() {
         all(other, &["BEGIN", "SELECT 1"]).await;
     }
     drop(others);
-    // set_config() as a statement.
+    // set_config() as a statement, by both protocols.
     all(&mut client, &[&format!("SELECT set_config('search_path', '{name}_a', false)")]).await;
-    assert_eq!(client.value("SELECT n FROM t").await, "1");
-    assert_eq!(client.value("SELECT n FROM t").await, "1");
+    says_everywhere(&mut client, "SELECT n FROM t", "1").await;
+    let set = client.unnamed("SELECT set_config('app.tenant', $1, false)", &["three"]).await;
+    assert_eq!(set.value(), "three");
+    says_everywhere(&mut client, "current_setting('app.tenant', true)", "three").await;
+    assert_eq!(stage.pin().await, "");
+    let set = client.unnamed("SELECT set_config($1, $2, false)", &["app.tenant", "four"]).await;
+    assert_eq!(set.value(), "four");
+    assert_eq!(client.value("SELECT current_setting('app.tenant')").await, "four");
+    assert_eq!(stage.pin().await, "setting");
 }
 
 #[tokio::test]

@@ -194,7 +194,9 @@ async fn a_transaction_that_says_it_only_reads_runs_on_one_standby() {
         client.query("RESET default_transaction_read_only").await;
     }
     // What can't be said of a standby's transaction, and what the role's own default says.
-    let to_primary: [&[&str]; 4] = [
+    let to_primary: [&[&str]; 6] = [
+        &["BEGIN READ WRITE", "SET TRANSACTION READ ONLY"],
+        &["BEGIN ISOLATION LEVEL SERIALIZABLE", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"],
         &["BEGIN READ ONLY", "SET TRANSACTION READ WRITE"],
         &["BEGIN", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY"],
         &["BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"],
