@@ -30,7 +30,7 @@ async fn a_read_after_a_write_is_never_stale() {
 #[tokio::test]
 async fn reads_stay_on_the_primary_until_a_standby_has_the_write() {
     let cluster = private_cluster();
-    let proxy = Proxy::start(&cluster, "");
+    let proxy = Proxy::start(&cluster, "[routing]\nmax_lag = '0'\nmax_lag_bytes = 0\n");
     let (writer, reader) = (proxy.client().await, proxy.client().await);
     let node = "CREATE FUNCTION node() RETURNS text LANGUAGE sql STABLE AS $$ SELECT current_setting('port') $$";
     writer.batch_execute(&format!("CREATE TABLE t (n int); {node}")).await.unwrap();

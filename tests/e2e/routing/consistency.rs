@@ -265,9 +265,8 @@ async fn a_token_takes_a_write_from_one_session_to_another() {
     freeze(&proxy);
     writer.batch_execute("UPDATE t SET n = 1").await.unwrap();
     assert_eq!(value(&reader, "SELECT n FROM t").await, 0);
-    let timeline = cluster.pg1.psql("SELECT timeline_id FROM pg_control_checkpoint()").unwrap();
-    let lsn = cluster.pg1.psql("SELECT pg_current_wal_insert_lsn()").unwrap();
-    reader.batch_execute(&format!("SET pgherd.min_lsn = '{timeline}:{lsn}'")).await.unwrap();
+    let token: String = writer.query_one("SHOW pgherd.last_lsn", &[]).await.unwrap().get(0);
+    reader.batch_execute(&format!("SET pgherd.min_lsn = '{token}'")).await.unwrap();
     assert_eq!(value(&reader, "SELECT n FROM t").await, 1);
     let primary = cluster.pg1.port().to_string();
     let at = async || -> String { reader.query_one(WHERE, &[]).await.unwrap().get(0) };
