@@ -75,6 +75,11 @@ impl Catalogs {
         catalog
     }
 
+    /// Whether the databases are asked (`routing.catalog`).
+    pub fn are_asked(&self) -> bool {
+        self.is_asked
+    }
+
     /// All of them, in no order.
     pub fn all(&self) -> Vec<Arc<CatalogOf>> {
         self.lock().values().cloned().collect()

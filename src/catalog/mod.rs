@@ -28,6 +28,9 @@ const BETWEEN_DOUBTS: Duration = Duration::from_millis(500);
 
 /// Never returns.
 pub async fn run(shared: Arc<Shared>) {
+    if !shared.catalogs.are_asked() {
+        return std::future::pending().await;
+    }
     let mut kept: Vec<Arc<str>> = Vec::new();
     let (gone, mut goners) = tokio::sync::mpsc::unbounded_channel();
     loop {

@@ -14,7 +14,7 @@ struct Stage {
 }
 
 const WITHOUT_CATALOG: &str =
-    "workers = 1\n[log]\nlevel = 'info,pgherd::session=debug'\n[routing]\ncatalog = false\nconsistency = 'eventual'\n";
+    "workers = 1\n[log]\nlevel = 'info,pgherd::session=debug'\n[routing]\ncatalog = false\nconsistency = 'eventual'\nslow_start = '0'\nmax_lag = '0'\nmax_lag_bytes = '0'\n";
 
 impl Stage {
     fn set(name: &str, more: &str) -> Self {
@@ -27,6 +27,9 @@ impl Stage {
              CREATE UNLOGGED TABLE u AS SELECT 7 AS a;
              CREATE FUNCTION lies() RETURNS bigint STABLE LANGUAGE plpgsql AS
                  'BEGIN RAISE NOTICE ''ahead''; RETURN nextval(''{schema}.s''); END';
+             CREATE FUNCTION talks() RETURNS bigint STABLE LANGUAGE plpgsql AS
+                 'BEGIN FOR n IN 1..300 LOOP RAISE NOTICE ''%'', repeat(''x'', 1000); END LOOP; RETURN nextval(''{schema}.s''); END';
+             CREATE VIEW talking AS SELECT {schema}.talks() AS n;
              CREATE VIEW next AS SELECT nextval('s') AS n;
              CREATE VIEW lying AS SELECT {schema}.lies() AS n;
              CREATE VIEW late AS
@@ -50,7 +53,8 @@ impl Stage {
     async fn first_client(&self) -> Raw {
         let mut client = self.client().await;
         for _ in 0..500 {
-            assert_eq!(client.value("SELECT 1").await, "1");
+            // Not before the catalog is known, if it is to be.
+            assert_eq!(client.value("SELECT count(*) FROM t").await, "1000");
             let pools = self.proxy.console("SHOW POOLS");
             if pools.contains(&self.role.name) && pools.contains("|standby") {
                 return client;
@@ -61,7 +65,15 @@ impl Stage {
     }
 
     /// How often a request was asked again for that reason, as the log tells at once (and the metrics within a second).
+    ///
+    /// Once no server is held any more: code that may have set something is asked about after its answer, and what the
+    /// client sends meanwhile goes along to the same server.
     fn repeated(&self, why: &str) -> usize {
+        eventually("no server is held", || {
+            let servers = self.proxy.console("SHOW SERVERS");
+            let mut mine = servers.lines().filter(|line| line.contains(&self.role.name));
+            mine.all(|line| !line.contains("|active|")).then_some(())
+        });
         let log = self.proxy.process.log_text();
         log.lines().filter(|line| line.contains("is asked again") && line.contains(why)).count()
     }
@@ -183,6 +195,48 @@ async fn it_does_in_the_extended_protocol() {
     assert_eq!((client.answer().await.kinds.as_str(), stage.refused()), ("12DC12DC12DCZ", 5));
 }
 
+/// The catalog is fooled as well: a function that says of itself that it is STABLE, and is not.
+#[tokio::test]
+async fn a_function_that_lies_about_itself_is_found_out() {
+    let more = "workers = 1\n[log]\nlevel = 'info,pgherd::session=debug'\n[routing]\nconsistency = 'eventual'\nslow_start = '0'\nmax_lag = '0'\nmax_lag_bytes = '0'\n";
+    let stage = Stage::set("lies", more);
+    let mut client = stage.first_client().await;
+    let mut refused = 0;
+    let mut n = 0;
+    for again in [false, true] {
+        let mut expect = |answer: Answer, kinds: &str, at: Option<usize>| {
+            refused += usize::from(!again);
+            n += 1;
+            assert_eq!((answer.kinds.as_str(), answer.status), (kinds, b'I'), "{answer:?}");
+            if let Some(at) = at {
+                assert_eq!(answer.rows[at][0].as_deref(), Some(n.to_string().as_str()), "{answer:?}");
+            }
+            assert_eq!(stage.refused(), refused, "{again}: {kinds}");
+        };
+        expect(client.query("SELECT lies()").await, "TNDCZ", Some(0));
+        // A notice makes PostgreSQL send what it has: a row ahead of it would be out.
+        expect(client.query("SELECT 'a' WHERE false; SELECT lies() AS b").await, "TCTNDCZ", Some(0));
+        expect(client.query("COPY (SELECT lies() AS b) TO STDOUT").await, "HNdcCZ", None);
+        expect(client.unnamed("SELECT lies() + $1::int", &["0"]).await, "12NDCZ", Some(0));
+        if !again {
+            assert_eq!(client.prepare("p", "SELECT lies() - $1::int").await.kinds, "1Z");
+        }
+        expect(client.execute("p", &["0"]).await, "2NDCZ", Some(0));
+        let mut pipeline = Vec::new();
+        for sql in ["SELECT 'c'", "SELECT lies() AS d", "SELECT last_value FROM s"] {
+            push_parse(&mut pipeline, "", sql);
+            push_execute(&mut pipeline, "", &[]);
+            frontend::push_sync(&mut pipeline);
+        }
+        client.send(&pipeline).await;
+        assert_eq!(first(&client.answer().await), "c");
+        expect(client.answer().await, "12NDCZ", Some(0));
+        assert_eq!(first(&client.answer().await), n.to_string());
+        // Whatever it was: reads that are reads still go to standbys.
+        assert_eq!(client.value("SELECT count(*) FROM t").await, "1000");
+    }
+}
+
 #[tokio::test]
 async fn of_a_pipeline_what_is_not_answered_runs_again() {
     let stage = Stage::set("refused_pipeline", WITHOUT_CATALOG);
@@ -214,6 +268,11 @@ async fn after_the_first_row_an_error_is_an_error() {
     let mut client = stage.first_client().await;
     let answer = client.query("SELECT * FROM late").await;
     assert_eq!((answer.sqlstate(), answer.status, answer.rows.is_empty()), ("25006", b'I', false));
+    assert_eq!(stage.refused(), 0);
+    // Nor is more withheld than one buffer holds.
+    let answer = client.query("SELECT * FROM talking").await;
+    assert_eq!((answer.sqlstate(), answer.status), ("25006", b'I'));
+    assert_eq!(answer.kinds.bytes().filter(|kind| *kind == b'N').count(), 300);
     assert_eq!(stage.refused(), 0);
     // In a transaction as well, which was told to be read-only.
     assert_eq!(client.query("BEGIN READ ONLY").await.status, b'T');
