@@ -7,6 +7,7 @@ use crate::cluster::NodeId;
 use crate::route::{TxStatus, Why};
 use crate::sql::shapes::{Shape, Shapes, Went};
 use crate::sql::{Cache, Class, Kind, Reason};
+use crate::wire::error::PgError;
 
 /// What a session counts by.
 pub(super) struct Counting {
@@ -50,11 +51,26 @@ impl Session {
         let why = told(self.counting.why, class, is_primary, self.reads.split && self.renames);
         self.worker.counts.count(shape, went, why.number());
         self.counting.last_shape = shape;
+        if self.settings.wishes.notice.unwrap_or(self.config.routing.notice) {
+            self.announce(node, went, why);
+        }
         let is_read = class.is_read() || class.reason == Reason::Hint;
         if is_read && !class.kind.is_transaction_control() {
             let cell = self.cell();
             if is_primary { &cell.reads_on_primary } else { &cell.reads_on_standbys }.add(1);
         }
+    }
+
+    /// The client is told ahead of the answer.
+    #[cold]
+    fn announce(&mut self, node: NodeId, went: Went, why: Why) {
+        let role = if went == Went::ToPrimary { "primary" } else { "standby" };
+        let topology = self.shared.topology.load();
+        let name = &topology.node(node).name;
+        let text = format!("pgherd: {role} {name} ({}): {}", why.as_str(), why.explain());
+        drop(topology);
+        let notice = PgError { severity: "NOTICE".into(), ..PgError::error("00000", text) };
+        self.replies.notices.push_back((self.replies.round(), notice));
     }
 
     /// The last statement is run again, for its standby could not.

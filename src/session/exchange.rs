@@ -364,6 +364,10 @@ impl Session {
                         break;
                     }
                 }
+                Walked::Remark(Remark::Announced, from, to) => {
+                    let to = self.reword(server, &mut ex.buffer, Remark::Announced, from, to);
+                    ex.forward.push((from, to));
+                }
                 Walked::Remark(remark, from, to) => {
                     self.replies.outline.forwarded(b'E');
                     let to = self.reword(server, &mut ex.buffer, remark, from, to);

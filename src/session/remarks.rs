@@ -11,6 +11,8 @@ use crate::wire::error::{PgError, field, sqlstate};
 pub enum Remark {
     /// An error names a statement as the server knows it.
     Misnamed,
+    /// Nothing: ahead of it the client is told of a decision.
+    Announced,
     /// An error of the server's, not of the request's: the request may be asked elsewhere.
     Elsewhere(Again),
     /// The answer to a statement that PostgreSQL refuses in the proxy's place (`wishes`).
@@ -67,6 +69,14 @@ impl Session {
         let error = match remark {
             Remark::Misnamed => return self.name_as_client_does(server, buffer, from, to),
             Remark::Elsewhere(_) => return to,
+            Remark::Announced => {
+                let Some((_, notice)) = self.replies.notices.pop_front() else { return to };
+                let mut notice = notice.to_bytes();
+                // The fields are those of an error.
+                notice[0] = b'N';
+                buffer.replace(from, to, &notice);
+                return from + notice.len();
+            }
             Remark::Refused => self.refused_with(buffer.range(from, to)),
             Remark::Doubtful => not_durable(),
         };

@@ -82,6 +82,8 @@ pub struct Replies {
     /// Of a session whose server was asked for them.
     pub leftovers: Option<Box<Leftovers>>,
     pub told: Told,
+    /// What the client is told ahead of the answer to a round (its number).
+    pub notices: VecDeque<(u64, PgError)>,
     /// ParameterStatus seen, to be taken by the session.
     pub reported: Vec<(String, String)>,
     /// Failed operations, to be undone by the session.
@@ -247,6 +249,9 @@ impl Replies {
                 buffer.start += header.size;
                 continue;
             }
+            if !injected && self.has_notice() {
+                return Walked::Remark(Remark::Announced, buffer.start, buffer.start);
+            }
             let is_looked_into = looks_into(header.tag) || (injected && header.tag == b'D');
             if is_looked_into && header.size <= LOOK_INTO.min(buffer.capacity()) {
                 if have < header.size {
@@ -292,6 +297,14 @@ impl Replies {
                 }
             }
         }
+    }
+
+    /// Whether the client is to be told something before what stands next.
+    #[inline]
+    fn has_notice(&self) -> bool {
+        let Some((round, _)) = self.notices.front() else { return false };
+        let answered = self.awaited.front().map_or(self.round, |waiting| waiting.round);
+        answered >= *round && !self.outline.is_muted && self.doubt != Doubt::Told
     }
 
     /// A message that is not looked into goes to the client.
@@ -415,6 +428,9 @@ impl Replies {
                 if let Some((_, op)) = self.ops.pop_front() {
                     self.undone.push(op.undo);
                 }
+            }
+            while self.notices.front().is_some_and(|(round, _)| *round <= waiting.round) {
+                self.notices.pop_front();
             }
             self.copy.round_ended(waiting.awaited == Awaited::OwnSync);
             (waiting.awaited, waiting.round, waiting.end)

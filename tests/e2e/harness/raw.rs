@@ -38,6 +38,8 @@ pub struct Answer {
     /// Of each CommandComplete.
     pub tags: Vec<String>,
     pub errors: Vec<PgError>,
+    /// The texts of all notices.
+    pub notices: Vec<String>,
     /// The kinds of all messages.
     pub kinds: String,
     /// `I`, `T`, `E`; 0 when the connection was closed instead.
@@ -115,6 +117,7 @@ impl Raw {
                 b'D' => answer.rows.push(columns(&body)),
                 b'C' => answer.tags.push(String::from_utf8_lossy(&body[..body.len() - 1]).into_owned()),
                 b'E' => answer.errors.push(PgError::parse(&body)),
+                b'N' => answer.notices.push(PgError::parse(&body).message),
                 b'Z' => {
                     answer.status = body[0];
                     break;

@@ -95,7 +95,11 @@ async fn a_token_makes_the_next_session_see_the_write() {
         let mut reader = role.raw(proxy.port()).await;
         reader.query(&format!("SET pgherd.min_lsn = '{token}'")).await;
         assert_eq!(reader.value(&format!("SELECT max(n) FROM {table}")).await, n.to_string());
-        // It wrote nothing: whoever follows it must see as much.
+        reader.terminate().await;
+        // Who writes nothing hands on what he was told to see.
+        let mut reader = role.raw(proxy.port()).await;
+        reader.query(&format!("SET pgherd.min_lsn = '{token}'")).await;
+        reader.query("SELECT 1").await;
         assert_eq!(reader.value("SHOW pgherd.last_lsn").await, token);
         reader.terminate().await;
     }

@@ -106,3 +106,37 @@ async fn a_value_that_means_nothing_is_refused() {
         assert!(["22023", "42704"].contains(&error.sqlstate.as_str()) && error.severity == "FATAL", "{error:?}");
     }
 }
+
+#[tokio::test]
+async fn who_asks_is_told_with_each_statement_where_it_went() {
+    let cluster = shared();
+    let role = Role::new("told");
+    let proxy = Proxy::start(cluster, &role.config());
+    let mut client = role.raw(proxy.port()).await;
+    let table = format!("{}.t", role.name);
+    assert_eq!(client.query(&format!("CREATE TABLE {table} (n int)")).await.kinds, "CZ");
+    client.query("SET pgherd.consistency = 'eventual'").await;
+    client.query("SET pgherd.notice = on").await;
+    let there = "/* pgherd: standby */ SELECT 1";
+    let write = format!("INSERT INTO {table} VALUES (1)");
+    // Ahead of its answer, in each protocol.
+    let answer = client.query(&write).await;
+    assert_eq!(answer.kinds, "NCZ");
+    assert!(answer.notices[0].starts_with("pgherd: primary pg1 (data-change): "), "{answer:?}");
+    let answer = client.query(there).await;
+    assert_eq!((answer.kinds.as_str(), answer.value()), ("NTDCZ", "1".to_owned()));
+    assert!(answer.notices[0].starts_with("pgherd: standby pg"), "{answer:?}");
+    assert!(answer.notices[0].contains("(hint)"), "{answer:?}");
+    let answer = client.unnamed(there, &[]).await;
+    assert_eq!(answer.kinds, "N12DCZ");
+    assert!(answer.notices[0].starts_with("pgherd: standby pg"), "{answer:?}");
+    // An error is told of as well, and each of a transaction's statements.
+    let answer = client.query(&format!("INSERT INTO {table} VALUES (1 / 0)")).await;
+    assert_eq!((answer.kinds.as_str(), answer.sqlstate()), ("NEZ", "22012"));
+    client.query("BEGIN").await;
+    assert_eq!(client.query(&write).await.notices.len(), 1);
+    assert_eq!(client.query("SELECT 1").await.notices.len(), 1);
+    client.query("COMMIT").await;
+    client.query("SET pgherd.notice = off").await;
+    assert_eq!(client.query(there).await.kinds, "TDCZ");
+}
