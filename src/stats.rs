@@ -115,6 +115,7 @@ pub struct ProcessCounters {
     /// Of these: a standby could not do it; what it replayed was in the way; its server was lost.
     pub reads_refused: SharedCounter,
     pub read_conflicts: SharedCounter,
+    pub reads_outdated: SharedCounter,
     pub reads_lost: SharedCounter,
     /// Sampled by `admin::sample`.
     pub averages: Averages,
@@ -302,7 +303,7 @@ impl Averages {
 
 impl ProcessCounters {
     /// Name, meaning and value of each, as the metrics name them.
-    pub fn list(&self) -> [(&'static str, &'static str, u64); 16] {
+    pub fn list(&self) -> [(&'static str, &'static str, u64); 17] {
         [
             ("pgherd_clients_accepted_total", "Connections accepted on the client port.", self.clients_accepted.get()),
             ("pgherd_clients_refused_total", "Connections refused by a limit.", self.clients_refused.get()),
@@ -350,6 +351,11 @@ impl ProcessCounters {
                 "pgherd_read_conflicts_total",
                 "Requests asked again because of a conflict with what their standby replays.",
                 self.read_conflicts.get(),
+            ),
+            (
+                "pgherd_reads_outdated_total",
+                "Requests asked of the primary because a standby did not know a name.",
+                self.reads_outdated.get(),
             ),
             ("pgherd_reads_lost_total", "Requests asked again because their server was lost.", self.reads_lost.get()),
         ]

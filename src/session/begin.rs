@@ -1,6 +1,6 @@
 //! A BEGIN that stands alone. It is answered here, kept word by word, and sent in the same write as the request behind it:
 //! so that request helps to choose the node of the transaction, a round trip is saved, and a client that begins and idles
-//! holds no server.
+//! holds no server. So is a `SET TRANSACTION` behind it: the two are sent as one BEGIN.
 //!
 //! It goes ahead of the request as extended messages without a Sync: should it fail (a cancel request met it, say), then
 //! PostgreSQL skips the request, and nothing runs outside of the transaction that the client believes to be in. Until it is
@@ -24,6 +24,7 @@ const LONGEST: usize = 1024;
 const BEGUN: &[u8] = b"C\0\0\0\x0aBEGIN\0Z\0\0\0\x05T";
 const STARTED: &[u8] = b"C\0\0\0\x16START TRANSACTION\0Z\0\0\0\x05T";
 const COMMITTED: &[u8] = b"C\0\0\0\x0bCOMMIT\0Z\0\0\0\x05I";
+const SET: &[u8] = b"C\0\0\0\x08SET\0Z\0\0\0\x05T";
 const ROLLED_BACK: &[u8] = b"C\0\0\0\x0dROLLBACK\0Z\0\0\0\x05I";
 
 /// Bind and Execute of the unnamed statement.
@@ -32,7 +33,7 @@ const RUN_UNNAMED: &[u8] = b"B\0\0\0\x0c\0\0\0\0\0\0\0\0E\0\0\0\x09\0\0\0\0\0";
 /// Answered, and not known to a server.
 #[derive(Default)]
 pub(super) struct HeldBegin {
-    /// As the client wrote it.
+    /// As the client wrote it, or with the modes of a `SET TRANSACTION`.
     text: Vec<u8>,
     modes: Modes,
     hint: Option<Hint>,
@@ -66,6 +67,14 @@ impl HeldBegin {
         self.text.clear();
         self.text.extend_from_slice(text);
         (self.modes, self.hint, self.is_held) = (modes, hint::of(text), true);
+    }
+
+    /// What a `SET TRANSACTION` adds. In its own words: behind the client's there may be a comment, or a semicolon.
+    fn add(&mut self, modes: Modes) {
+        self.modes = self.modes.then(modes);
+        self.text.clear();
+        self.text.extend_from_slice(b"BEGIN");
+        self.modes.push(&mut self.text);
     }
 
     /// It is over, or on a server. Whether there was one.
@@ -102,6 +111,10 @@ impl Session {
                 self.begin.hold(text, modes);
                 if tag == "BEGIN" { BEGUN } else { STARTED }
             }
+            Kind::Other if self.begin.is_held() => {
+                self.begin.add(transaction::set_transaction(text)?);
+                SET
+            }
             Kind::Commit | Kind::Rollback if self.begin.is_held() && !transaction::chains(text) => {
                 self.begin.forget();
                 self.cell().xacts.add(1);
@@ -129,6 +142,8 @@ impl Session {
         Some(match first {
             _ if self.begin.hint == Some(Hint::Primary) => TO_PRIMARY,
             Some(first) if first.reason == Reason::Hint && !first.is_read() => TO_PRIMARY,
+            // The other transaction may be on the primary alone: one that exports its snapshot is.
+            Some(_) if self.text_at_front().is_some_and(transaction::takes_snapshot) => TO_PRIMARY,
             // What keeps the session where it is shall not keep it on a standby.
             Some(first) if !first.effects.without(MAY_TRAVEL).is_empty() => TO_PRIMARY,
             // A lock or the like that no other node would know of.
@@ -152,11 +167,16 @@ impl Session {
     /// Of `SET TRANSACTION` as the request at the front.
     fn modes_at_front(&self, first: Option<Class>) -> Option<Modes> {
         first.filter(|class| class.kind == Kind::Other && class.reason == Reason::SessionCommand)?;
+        transaction::set_transaction(self.text_at_front()?)
+    }
+
+    /// Of the statement that the request at the front brings.
+    fn text_at_front(&self) -> Option<&[u8]> {
         let header = frame::header(self.inbox.filled()).ok()??;
         let frame = self.inbox.filled().get(..header.size)?;
         match header.tag {
-            b'Q' => transaction::set_transaction(frontend::query_text(frame)?),
-            b'P' => transaction::set_transaction(frontend::parse(frame)?.text),
+            b'Q' => frontend::query_text(frame),
+            b'P' => Some(frontend::parse(frame)?.text),
             _ => None,
         }
     }

@@ -62,7 +62,8 @@ impl Session {
             if header.tag == b'X' {
                 return Ok(Taken::Leave(Close::ByClient));
             }
-            if !self.replies.copy.is_open() && self.must_settle_first() {
+            // What code has left behind decides where the session may go.
+            if !self.replies.copy.is_open() && (self.must_settle_first() || self.replies.leftovers.is_some()) {
                 return Ok(Taken::Wait);
             }
             if !self.replies.copy.is_open()

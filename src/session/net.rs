@@ -22,6 +22,8 @@ pub enum Again {
     Conflict,
     /// Its server was lost.
     Lost,
+    /// A standby does not know a name that the primary may know: what made it is not replayed there yet.
+    Outdated,
 }
 
 /// Of the request at the front, once it had to be asked again.
@@ -33,7 +35,7 @@ pub(super) struct Net {
     until: Option<Instant>,
     /// Where it came to nothing.
     shunned: Avoid,
-    /// No standby can do it, as one has said.
+    /// No standby is asked any more, after what one has said.
     pub(super) was_refused: bool,
     /// What was learnt of it then, for as long as it is not proven.
     pub(super) lesson: Option<Box<Lesson>>,
@@ -54,6 +56,8 @@ pub fn again(error: &[u8]) -> Option<Again> {
         b"25006" | b"55000" | b"0A000" | b"58P01" | b"XX000" => Some(Again::Refused),
         // "canceling statement due to conflict with recovery"
         b"40001" | b"40P01" => Some(Again::Conflict),
+        // Of a table, column, function, type or schema. A mistake is told by the primary then.
+        b"42P01" | b"42703" | b"42883" | b"42704" | b"3F000" => Some(Again::Outdated),
         _ => None,
     }
 }
@@ -75,7 +79,7 @@ impl Session {
             && (is_alone || self.replies.rest_repeats())
             && self.shared.topology.load().primary != Some(node)
             && match why {
-                Again::Refused => !self.net.was_refused,
+                Again::Refused | Again::Outdated => !self.net.was_refused,
                 Again::Conflict | Again::Lost => self.has_time(),
             };
         if !may {
@@ -156,11 +160,13 @@ impl Session {
         self.net.repeats = self.net.repeats.saturating_add(1);
         self.net.until.get_or_insert_with(|| Instant::now() + self.config.routing.retry_deadline);
         self.net.shunned = self.net.shunned.and(node);
-        if why == Again::Refused {
+        if matches!(why, Again::Refused | Again::Outdated) {
             // It writes after all, or can't be done there: no standby can.
             self.net.was_refused = true;
             let topology = self.shared.topology.load();
             self.net.shunned = topology.standbys.iter().fold(self.net.shunned, |all, standby| all.and(*standby));
+        }
+        if why == Again::Refused {
             self.learn(completed);
         }
         self.avoid = self.net.shunned;
@@ -171,6 +177,7 @@ impl Session {
             Again::Refused => counters.reads_refused.add(1),
             Again::Conflict => counters.read_conflicts.add(1),
             Again::Lost => counters.reads_lost.add(1),
+            Again::Outdated => counters.reads_outdated.add(1),
         }
         tracing::debug!(client = %self.entry.addr, ?why, repeats = self.net.repeats, "a request is asked again");
     }
@@ -215,6 +222,9 @@ mod tests {
         }
         for sqlstate in ["40001", "40P01"] {
             assert_eq!(told(sqlstate, "ProcessInterrupts"), Some(Again::Conflict), "{sqlstate}");
+        }
+        for sqlstate in ["42P01", "42703", "42883", "42704", "3F000"] {
+            assert_eq!(told(sqlstate, "x"), Some(Again::Outdated), "{sqlstate}");
         }
         // Canceled, timed out, out of memory, broken data, a mistake.
         for sqlstate in ["57014", "25P03", "53200", "XX001", "XX002", "42601", "22012", "25P02", "55P03"] {

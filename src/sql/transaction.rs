@@ -12,7 +12,8 @@ pub struct Modes {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
-    /// READ UNCOMMITTED too: PostgreSQL makes no difference.
+    /// As good as READ COMMITTED in PostgreSQL, but `SHOW` tells it.
+    ReadUncommitted,
     ReadCommitted,
     RepeatableRead,
     Serializable,
@@ -41,6 +42,14 @@ pub fn set_transaction(text: &[u8]) -> Option<Modes> {
     words.take("transaction").then(|| modes(&mut words))?
 }
 
+/// Whether this makes the transaction see what another one sees, which it can on that one's node alone.
+pub fn takes_snapshot(text: &[u8]) -> bool {
+    let Some((Verb::Set, after)) = verb(text) else { return false };
+    let mut words = Words::new(&text[after..]);
+    words.take("local");
+    words.take_all(&["transaction", "snapshot"])
+}
+
 /// Whether a `COMMIT` or `ROLLBACK` begins another transaction at once.
 pub fn chains(text: &[u8]) -> bool {
     text.windows(5).any(|word| word.eq_ignore_ascii_case(b"chain"))
@@ -67,7 +76,7 @@ fn isolation(words: &mut Words) -> Option<Isolation> {
         () if words.take("serializable") => Some(Isolation::Serializable),
         () if words.take_all(&["repeatable", "read"]) => Some(Isolation::RepeatableRead),
         () if words.take_all(&["read", "committed"]) => Some(Isolation::ReadCommitted),
-        () if words.take_all(&["read", "uncommitted"]) => Some(Isolation::ReadCommitted),
+        () if words.take_all(&["read", "uncommitted"]) => Some(Isolation::ReadUncommitted),
         () => None,
     }
 }
@@ -92,7 +101,8 @@ impl Modes {
         let isolation = || match get("default_transaction_isolation")?.trim().to_ascii_lowercase().as_str() {
             "serializable" => Some(Isolation::Serializable),
             "repeatable read" => Some(Isolation::RepeatableRead),
-            "read committed" | "read uncommitted" => Some(Isolation::ReadCommitted),
+            "read committed" => Some(Isolation::ReadCommitted),
+            "read uncommitted" => Some(Isolation::ReadUncommitted),
             _ => None,
         };
         Self {
@@ -116,7 +126,25 @@ impl Modes {
     pub fn is_plain(self) -> bool {
         self.read_only != Some(true)
             && self.deferrable != Some(true)
-            && matches!(self.isolation, None | Some(Isolation::ReadCommitted))
+            && matches!(self.isolation, None | Some(Isolation::ReadUncommitted | Isolation::ReadCommitted))
+    }
+
+    /// As a BEGIN has them behind it, each with a blank before it.
+    pub fn push(self, out: &mut Vec<u8>) {
+        let mut say = |words: &str| out.extend_from_slice(words.as_bytes());
+        match self.isolation {
+            None => {}
+            Some(Isolation::ReadUncommitted) => say(" ISOLATION LEVEL READ UNCOMMITTED"),
+            Some(Isolation::ReadCommitted) => say(" ISOLATION LEVEL READ COMMITTED"),
+            Some(Isolation::RepeatableRead) => say(" ISOLATION LEVEL REPEATABLE READ"),
+            Some(Isolation::Serializable) => say(" ISOLATION LEVEL SERIALIZABLE"),
+        }
+        if let Some(read_only) = self.read_only {
+            say(if read_only { " READ ONLY" } else { " READ WRITE" });
+        }
+        if let Some(deferrable) = self.deferrable {
+            say(if deferrable { " DEFERRABLE" } else { " NOT DEFERRABLE" });
+        }
     }
 }
 
@@ -152,6 +180,29 @@ mod tests {
             assert_eq!(set_transaction(other.as_bytes()), None, "{other}");
             assert_eq!(begin(other.as_bytes()), None, "{other}");
         }
+    }
+
+    #[test]
+    fn modes_are_written_as_they_are_read() {
+        for text in [
+            "BEGIN",
+            "BEGIN ISOLATION LEVEL READ UNCOMMITTED READ ONLY",
+            "BEGIN ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE",
+            "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE",
+        ] {
+            let mut written = b"BEGIN".to_vec();
+            begin(text.as_bytes()).unwrap().1.push(&mut written);
+            assert_eq!(String::from_utf8(written).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_another_transactions() {
+        assert!(
+            takes_snapshot(b"SET TRANSACTION SNAPSHOT '1'") && takes_snapshot(b"set local transaction snapshot '1'")
+        );
+        assert!(!takes_snapshot(b"SET TRANSACTION READ ONLY") && !takes_snapshot(b"SET a = 1"));
     }
 
     #[test]

@@ -50,6 +50,24 @@ fn trusting(cluster: &Cluster, more: &str) -> String {
     format!("[auth]\nmethod = 'trust'\n{more}\n[[user]]\nname = 'app'\npassword = '{password}'\n")
 }
 
+/// DDL that passes no proxy: standbys that wait know neither the column nor the function, the primary does.
+#[tokio::test]
+async fn what_a_standby_does_not_know_yet_is_asked_of_the_primary() {
+    let cluster = private_cluster();
+    let proxy = Proxy::start(&cluster, ANY_LAG);
+    let client = proxy.client().await;
+    client.batch_execute("CREATE TABLE t (n int); INSERT INTO t VALUES (0)").await.unwrap();
+    freeze(&proxy);
+    let other = proxy.client().await;
+    assert_ne!(other.query_one(WHERE, &[]).await.unwrap().get::<_, String>(0), cluster.pg1.port().to_string());
+    cluster.pg1.psql_as("app", "app", "ALTER TABLE t ADD COLUMN later int DEFAULT 7").unwrap();
+    for _ in 0..3 {
+        assert_eq!(value(&other, "/* pgherd: standby */ SELECT later FROM t").await, 7);
+        assert_eq!(value(&other, "/* pgherd: standby */ SELECT n FROM t WHERE later = 7").await, 0);
+    }
+    replay(&cluster, "resume");
+}
+
 #[tokio::test]
 async fn a_prepared_read_that_is_run_again_sees_the_write_between() {
     let cluster = private_cluster();

@@ -13,8 +13,7 @@ struct Stage {
     proxy: Proxy<'static>,
 }
 
-const WITHOUT_CATALOG: &str =
-    "workers = 1\n[log]\nlevel = 'info,pgherd::session=debug'\n[routing]\ncatalog = false\nconsistency = 'eventual'\nslow_start = '0'\nmax_lag = '0'\nmax_lag_bytes = '0'\n";
+const WITHOUT_CATALOG: &str = "workers = 1\n[log]\nlevel = 'info,pgherd::session=debug'\n[routing]\ncatalog = false\nconsistency = 'eventual'\nslow_start = '0'\nmax_lag = '0'\nmax_lag_bytes = '0'\n";
 
 impl Stage {
     fn set(name: &str, more: &str) -> Self {
@@ -310,8 +309,13 @@ async fn what_the_primary_refuses_too_is_its_error_and_nothing_is_learnt() {
         assert_eq!((answer.sqlstate(), answer.status, answer.errors.len()), ("22012", b'I', 1), "{answer:?}");
         assert_eq!(stage.refused(), refused);
     }
-    // A mistake is told by the standby itself, and nobody cancels a client's own cancel.
-    assert_eq!(client.query("SELECT nothing").await.sqlstate(), "42703");
+    // A name that a standby does not know may be new: the primary is asked, each time.
+    for _ in 0..2 {
+        assert_eq!(client.query("SELECT nothing").await.sqlstate(), "42703");
+    }
+    assert_eq!(stage.repeated("why=Outdated"), 2);
+    // Any other mistake is told by the standby itself, and nobody cancels a client's own cancel.
+    assert_eq!(client.query("SELECT 1/0").await.sqlstate(), "22012");
     assert_eq!(client.query("SET statement_timeout = '50ms'").await.sqlstate(), "");
     assert_eq!(client.query("SELECT pg_sleep(5)").await.sqlstate(), "57014");
     assert_eq!(client.query("RESET statement_timeout").await.sqlstate(), "");
@@ -321,9 +325,12 @@ async fn what_the_primary_refuses_too_is_its_error_and_nothing_is_learnt() {
     client.cancel().await;
     assert_eq!(client.answer().await.sqlstate(), "57014");
     assert!(asked.elapsed() < Duration::from_secs(10));
-    assert_eq!((stage.refused(), stage.repeated("why=")), (2, 2));
+    assert_eq!((stage.refused(), stage.repeated("why=")), (2, 4));
     eventually("the metrics say so", || {
         let (_, text) = stage.proxy.process.http_get("/metrics").unwrap();
-        ["reads_refused_total 2\n", "requests_repeated_total 2\n"].iter().all(|line| text.contains(line)).then_some(())
+        ["reads_refused_total 2\n", "reads_outdated_total 2\n", "requests_repeated_total 4\n"]
+            .iter()
+            .all(|line| text.contains(line))
+            .then_some(())
     });
 }

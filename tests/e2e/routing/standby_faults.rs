@@ -212,6 +212,7 @@ async fn a_conflict_with_recovery_is_nobodys_error_before_the_first_row() {
     let role = Role::on(&cluster, "conflict");
     make_table(&cluster, &role);
     let proxy = proxy(&cluster, &role);
+    let primary = cluster.pg1.port().to_string();
     let vacuum = || {
         let sql = format!("UPDATE {}.t SET a = a", role.name);
         cluster.pg1.psql_as("app", "postgres", &sql).unwrap();
@@ -223,10 +224,18 @@ async fn a_conflict_with_recovery_is_nobodys_error_before_the_first_row() {
         assert_eq!(client.value("SELECT count(*) FROM t").await, "1000");
         clients.push(client);
     }
+    // Each is on a standby, and not behind one that waits for another answer there.
+    for client in &mut clients {
+        until("it reads on a standby", async || {
+            let port = client.value("/* pgherd: standby */ SELECT inet_server_port()").await;
+            if port == primary { Err(port) } else { Ok(()) }
+        })
+        .await;
+    }
     // Before the first row: simple, unnamed, and with its outline sent by a server that was asked to notice first.
-    clients[0].send_query("SELECT count(*), pg_sleep(2) FROM t").await;
+    clients[0].send_query("SELECT count(*), pg_sleep(5) FROM t").await;
     let mut extended = Vec::new();
-    push_parse(&mut extended, "", "SELECT count(*), pg_sleep(2) FROM t AS u");
+    push_parse(&mut extended, "", "SELECT count(*), pg_sleep(5) FROM t AS u");
     push_execute(&mut extended, "", &[]);
     frontend::push_sync(&mut extended);
     clients[1].send(&extended).await;

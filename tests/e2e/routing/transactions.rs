@@ -173,10 +173,15 @@ async fn a_transaction_that_says_it_only_reads_runs_on_one_standby() {
         }
         panic!("{begin:?} does not go to a standby");
     };
-    let ways: [&[&str]; 5] = [
+    let ways: [&[&str]; 7] = [
         &["BEGIN READ ONLY"],
         &["BEGIN", "SET TRANSACTION READ ONLY"],
         &["BEGIN", "set transaction isolation level repeatable read, read only"],
+        &["BEGIN READ WRITE", "SET TRANSACTION READ ONLY"],
+        &[
+            "BEGIN ISOLATION LEVEL SERIALIZABLE -- not yet",
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        ],
         &["SET default_transaction_read_only = on", "BEGIN"],
         &["SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "BEGIN"],
     ];
@@ -194,9 +199,7 @@ async fn a_transaction_that_says_it_only_reads_runs_on_one_standby() {
         client.query("RESET default_transaction_read_only").await;
     }
     // What can't be said of a standby's transaction, and what the role's own default says.
-    let to_primary: [&[&str]; 6] = [
-        &["BEGIN READ WRITE", "SET TRANSACTION READ ONLY"],
-        &["BEGIN ISOLATION LEVEL SERIALIZABLE", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"],
+    let to_primary: [&[&str]; 4] = [
         &["BEGIN READ ONLY", "SET TRANSACTION READ WRITE"],
         &["BEGIN", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY"],
         &["BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"],
@@ -222,6 +225,74 @@ async fn a_transaction_that_says_it_only_reads_runs_on_one_standby() {
     does(&mut client, "BEGIN READ WRITE", "BEGIN", b'T').await;
     does(&mut client, "INSERT INTO t VALUES (1)", "INSERT 0 1", b'T').await;
     does(&mut client, "COMMIT", "COMMIT", b'I').await;
+}
+
+#[tokio::test]
+async fn what_a_standby_refuses_to_a_transaction_keeps_nobody_there() {
+    let stage = Stage::set("refused", "[routing]\nconsistency = 'eventual'\nslow_start = '0'\n");
+    let primary = shared().pg1.port();
+    let mut client = stage.client().await;
+    does(&mut client, "CREATE TABLE t (n int)", "CREATE TABLE", b'I').await;
+    shared().wait_caught_up().unwrap();
+    let refused = [
+        "CREATE TEMP TABLE u AS SELECT 1 AS n",
+        "CREATE TEMP TABLE u (n int)",
+        "SELECT 1 AS n INTO TEMP u",
+        "LISTEN c",
+        "SELECT pg_advisory_lock(1), 1/0",
+        "SELECT nextval('s')",
+        "LOCK t IN EXCLUSIVE MODE",
+    ];
+    for sql in refused {
+        for is_extended in [false, true] {
+            let mut say = async |sql: &str| match is_extended {
+                true => client.unnamed(sql, &[]).await,
+                false => client.query(sql).await,
+            };
+            assert_eq!(say("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.status, b'T');
+            let at = say("SELECT inet_server_port()").await.value();
+            assert_ne!(at, primary.to_string(), "{sql}");
+            let answer = say(sql).await;
+            assert_eq!((answer.errors.len(), answer.status), (1, b'E'), "{sql}: {answer:?}");
+            assert_eq!(say("ROLLBACK").await.tags, ["ROLLBACK"]);
+            for _ in 0..2 {
+                assert_eq!(say("SELECT count(*) FROM t").await.value(), "0", "{sql}");
+                let answer = say("EXPLAIN (ANALYZE, COSTS OFF) INSERT INTO t SELECT 1 WHERE false").await;
+                assert_eq!((answer.sqlstate(), answer.status), ("", b'I'), "{sql}, {is_extended}: {answer:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_is_taken_where_it_was_exported() {
+    let stage = Stage::set("snapshots", "");
+    let mut leader = stage.client().await;
+    let mut worker = stage.client().await;
+    does(&mut leader, "CREATE TABLE t AS SELECT generate_series(1, 1000) AS n", "SELECT 1000", b'I').await;
+    shared().wait_caught_up().unwrap();
+    // As pg_dump -j does it, ten times: standbys are chosen by chance.
+    for _ in 0..10 {
+        for client in [&mut leader, &mut worker] {
+            does(client, "BEGIN", "BEGIN", b'T').await;
+            let modes = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+            assert_eq!(does(client, modes, "SET", b'T').await.kinds, "CZ");
+        }
+        let snapshot = leader.value("SELECT pg_catalog.pg_export_snapshot()").await;
+        does(&mut worker, &format!("SET TRANSACTION SNAPSHOT '{snapshot}'"), "SET", b'T').await;
+        assert_eq!(worker.value("SELECT count(*) FROM t").await, "1000");
+        assert_eq!(worker.value("SHOW transaction_isolation").await, "repeatable read");
+        for client in [&mut leader, &mut worker] {
+            does(client, "COMMIT", "COMMIT", b'I').await;
+        }
+    }
+    let dir = shared().dir().join("a_parallel_dump");
+    let mut dump = stage.proxy.client_program("pg_dump", "app", &stage.role.name);
+    dump.args(["-Fd", "-j", "3", "-n", &stage.role.name, "-f"]).arg(&dir);
+    let output = dump.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(dir.join("toc.dat").exists());
+    std::fs::remove_dir_all(&dir).unwrap();
 }
 
 #[tokio::test]
