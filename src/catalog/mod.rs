@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use load::{Loaded, Loader};
+use tokio::task::{Id, JoinSet};
 
 use crate::catalogs::CatalogOf;
 use crate::cluster::NodeId;
@@ -31,23 +32,22 @@ pub async fn run(shared: Arc<Shared>) {
     if !shared.catalogs.are_asked() {
         return std::future::pending().await;
     }
-    let mut kept: Vec<Arc<str>> = Vec::new();
-    let (gone, mut goners) = tokio::sync::mpsc::unbounded_channel();
+    let mut keepers = JoinSet::new();
+    let mut kept: Vec<(Id, Arc<str>)> = Vec::new();
     loop {
         for catalog in shared.catalogs.all() {
-            if !kept.contains(&catalog.database) {
-                kept.push(Arc::clone(&catalog.database));
-                let (shared, gone) = (Arc::clone(&shared), gone.clone());
-                tokio::spawn(async move {
-                    let database = Arc::clone(&catalog.database);
-                    keep(&shared, catalog).await;
-                    let _ = gone.send(database);
-                });
+            if kept.iter().all(|(_, database)| *database != catalog.database) {
+                let (shared, database) = (Arc::clone(&shared), Arc::clone(&catalog.database));
+                let keeper = keepers.spawn(async move { keep(&shared, catalog).await });
+                kept.push((keeper.id(), database));
             }
         }
         tokio::select! {
             () = shared.catalogs.new_one() => {}
-            Some(database) = goners.recv() => kept.retain(|kept| *kept != database),
+            Some(ended) = keepers.join_next_with_id() => {
+                let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+                kept.retain(|(keeper, _)| *keeper != id);
+            }
         }
     }
 }

@@ -136,8 +136,7 @@ impl Session {
 
 impl Doubts {
     fn note(&mut self, text: &str) {
-        let mut words = words(text.as_bytes());
-        while let Some((word, is_called)) = words.next() {
+        for (word, is_called) in words(text.as_bytes()) {
             if word.len() <= 2 * MAX_NAME && word.contains('.') && self.settings.len() < MAX_NAMES {
                 add(&mut self.settings, word);
             }

@@ -227,16 +227,8 @@ impl Replies {
     /// Passes over what `buffer` holds, up to the next ReadyForQuery. `forward` gets the ranges that go to the client.
     pub fn walk(&mut self, buffer: &mut Buffer, forward: &mut Vec<(usize, usize)>) -> Walked {
         loop {
-            if self.rest > 0 {
-                let count = self.rest.min(buffer.end - buffer.start);
-                if self.rest_forwarded {
-                    push(forward, buffer.start, buffer.start + count);
-                }
-                buffer.start += count;
-                self.rest -= count;
-                if self.rest > 0 {
-                    return Walked::NeedMore;
-                }
+            if self.rest > 0 && !self.pass_rest(buffer, forward) {
+                return Walked::NeedMore;
             }
             let header = match frame::header(buffer.filled()) {
                 Ok(Some(header)) => header,
@@ -297,6 +289,17 @@ impl Replies {
                 }
             }
         }
+    }
+
+    /// Of a message that is not looked into. Whether its end is there.
+    fn pass_rest(&mut self, buffer: &mut Buffer, forward: &mut Vec<(usize, usize)>) -> bool {
+        let count = self.rest.min(buffer.end - buffer.start);
+        if self.rest_forwarded {
+            push(forward, buffer.start, buffer.start + count);
+        }
+        buffer.start += count;
+        self.rest -= count;
+        self.rest == 0
     }
 
     /// Whether the client is to be told something before what stands next.

@@ -164,12 +164,21 @@ impl Class {
 
     /// Whether it is only for want of knowledge that it counts as a write: its author may know better.
     pub fn may_only_read(&self) -> bool {
-        let is_in_doubt = match self.reason {
-            Reason::UnknownFunction | Reason::VolatileFunction | Reason::UnknownOperator | Reason::UnknownType => true,
-            Reason::UnknownRelation | Reason::View | Reason::Foreign | Reason::NodeLocal => true,
-            Reason::Unparsed | Reason::UnsupportedSyntax | Reason::TooLong | Reason::NotUtf8 => true,
-            _ => false,
-        };
+        let is_in_doubt = matches!(
+            self.reason,
+            Reason::UnknownFunction
+                | Reason::VolatileFunction
+                | Reason::UnknownOperator
+                | Reason::UnknownType
+                | Reason::UnknownRelation
+                | Reason::View
+                | Reason::Foreign
+                | Reason::NodeLocal
+                | Reason::Unparsed
+                | Reason::UnsupportedSyntax
+                | Reason::TooLong
+                | Reason::NotUtf8
+        );
         is_in_doubt && self.kind == Kind::Other && self.effects.is_empty()
     }
 

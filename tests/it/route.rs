@@ -134,6 +134,9 @@ fn reader(topology: &Topology, load: impl Fn(NodeId) -> usize, tick: usize) -> N
     }
 }
 
+/// Its number, weight, whether it is near, when it caught up, what it has replayed.
+type Drawn = (u16, u32, bool, u64, u64);
+
 proptest! {
     #[test]
     fn whoever_is_chosen_is_a_candidate_that_fits(
@@ -152,7 +155,7 @@ proptest! {
                 list.push((id, *weight, *is_near, *caught_up, *replayed));
             }
         }
-        let each = |what: &str, say: &dyn Fn(&(u16, u32, bool, u64, u64)) -> String| {
+        let each = |what: &str, say: &dyn Fn(&Drawn) -> String| {
             format!("{what}={}", list.iter().map(say).collect::<Vec<_>>().join(","))
         };
         let words = [

@@ -31,6 +31,7 @@ pub struct Knowledge {
 
 /// What is known of a database's catalog.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each database, behind an Arc")]
 pub enum Known {
     /// The databases are not asked.
     BuiltIn,
