@@ -135,9 +135,11 @@ impl Session {
             return first;
         }
         let said = self.begin.modes.then(self.modes_at_front(first).unwrap_or_default());
-        let (wanted, told) = (&self.settings.wanted, &self.replies.told);
-        // What the client did not ask for, its role's or database's defaults may (PostgreSQL 14 and later report them).
-        let modes = said.or_defaults(|name| wanted.get(name).or_else(|| told.get(name)));
+        let (settings, told) = (&self.settings, &self.replies.told);
+        // What the client did not ask for, its role's or database's defaults may. PostgreSQL 14 and later report one of them.
+        let modes = said.or_defaults(|name| {
+            settings.wanted.get(name).or_else(|| told.get(name)).or_else(|| settings.by_default(name))
+        });
         let kind = Kind::Begin(Begin { read_only: Some(true), serializable: false });
         Some(match first {
             _ if self.begin.hint == Some(Hint::Primary) => TO_PRIMARY,

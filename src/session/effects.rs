@@ -27,6 +27,8 @@ pub(super) struct SessionSettings {
     pub startup: Arc<Settings>,
     /// What must hold on whichever server it gets.
     pub wanted: Arc<Settings>,
+    /// What holds where nothing is wanted, by `ALTER ROLE` and `ALTER DATABASE`, and the catalog's version that says so.
+    defaults: (u64, Vec<(String, String)>),
     /// What of them is for the proxy.
     pub wishes: Wishes,
     /// Made by statements whose outcome is not known yet, or whose transaction is open.
@@ -90,8 +92,18 @@ impl Traces for Class {
 
 impl SessionSettings {
     pub(super) fn new(startup: Arc<Settings>) -> Self {
-        let wishes = Wishes::of(|name| startup.get(name));
-        Self { wanted: Arc::clone(&startup), wishes, startup, pending: Vec::new(), discards: false }
+        let mut settings = Self { wanted: Arc::clone(&startup), startup, ..Self::default() };
+        settings.heed();
+        settings
+    }
+
+    /// What the catalog's `version` says of the session's user.
+    #[inline]
+    pub(super) fn meet_defaults(&mut self, version: u64, defaults: impl FnOnce() -> Vec<(String, String)>) {
+        if self.defaults.0 != version {
+            self.defaults = (version, defaults());
+            self.heed();
+        }
     }
 
     /// What the server has now, whoever made it so.
@@ -101,7 +113,11 @@ impl SessionSettings {
     }
 
     fn heed(&mut self) {
-        self.wishes = Wishes::of(|name| self.wanted.get(name));
+        self.wishes = Wishes::of(|name| self.wanted.get(name).or_else(|| self.by_default(name)));
+    }
+
+    pub(super) fn by_default(&self, name: &str) -> Option<&str> {
+        self.defaults.1.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     pub(super) fn has_pending(&self) -> bool {

@@ -223,6 +223,7 @@ impl Session {
         if let Some(answer) = self.answer_alone(class.as_ref()) {
             return self.send(answer).await;
         }
+        self.meet_defaults();
         let class = self.class_to_route(class);
         match self.acquire(class.as_ref()).await {
             Ok(checkout) => {

@@ -6,6 +6,7 @@ use crate::route::wishes::{self, Invalid};
 use crate::route::{Avoid, Turn};
 use crate::server::Server;
 use crate::server::params::Settings;
+use crate::sql::catalog::Catalog;
 use crate::sql::{Class, Effects, Reason, assigned};
 use crate::wire::error::{PgError, sqlstate};
 use crate::wire::frontend;
@@ -28,6 +29,13 @@ impl Session {
             avoid,
             ..Turn::default()
         }
+    }
+
+    /// `ALTER ROLE` and `ALTER DATABASE` give settings as well. The catalog tells, once it is known and whenever it is anew.
+    #[inline]
+    pub(super) fn meet_defaults(&mut self) {
+        let known = self.catalog.known();
+        self.settings.meet_defaults(known.version(), || known.defaults_of(&self.user));
     }
 
     /// Why this statement is refused, if it is: it lowers `synchronous_commit` where that is not allowed, or gives a setting

@@ -6,7 +6,7 @@
 mod build;
 mod rows;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use super::catalog::{BuiltIn, Catalog, FunctionFact, NothingKnown, OperatorFact, RelationFact, TypeFact};
@@ -201,6 +201,14 @@ impl Known {
             Known::BuiltIn | Known::Nothing => None,
             Known::Loaded(knowledge) => knowledge.changed_at,
         }
+    }
+
+    /// Those of a user, each setting (its name in lower case) once.
+    pub fn defaults_of(&self, user: &str) -> Vec<(String, String)> {
+        let Known::Loaded(knowledge) = self else { return Vec::new() };
+        let settings: BTreeSet<&str> = knowledge.defaults.iter().map(|row| row.setting.as_str()).collect();
+        let of_user = |name| Some((name, knowledge.default_of(user, name)?));
+        settings.into_iter().filter_map(of_user).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 }
 

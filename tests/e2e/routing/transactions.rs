@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::raw::{Answer, Raw, Role, push_execute, push_parse};
-use crate::harness::{Proxy, shared};
+use crate::harness::{Proxy, eventually, shared};
 
 /// A role of its own, and a proxy that lets it in.
 struct Stage {
@@ -42,6 +42,12 @@ async fn does(client: &mut Raw, sql: &str, tag: &str, status: u8) -> Answer {
     let answer = client.query(sql).await;
     assert_eq!((answer.tags.first().map(String::as_str), answer.status), (Some(tag), status), "{sql}: {answer:?}");
     answer
+}
+
+/// The catalog of the database that `client` uses is known.
+async fn until_loaded(proxy: &Proxy<'_>, client: &mut Raw) {
+    client.value("SELECT 1").await;
+    eventually("the catalog is known", || proxy.console("SHOW CATALOGS").contains("app|loaded").then_some(()));
 }
 
 #[tokio::test]
@@ -213,6 +219,24 @@ async fn a_transaction_that_says_it_only_reads_runs_on_one_standby() {
         does(&mut client, "ROLLBACK", "ROLLBACK", b'I').await;
     }
     let name = &stage.role.name;
+    // PostgreSQL reports no isolation level: the catalog tells.
+    let sql = format!("ALTER ROLE {name} SET default_transaction_isolation = 'serializable'");
+    shared().pg1.psql_as("app", "postgres", &sql).unwrap();
+    let proxy =
+        Proxy::start(shared(), &format!("[log]\nlevel = 'info,pgherd::session=debug'\n{}", stage.role.config()));
+    let mut client = stage.role.raw(proxy.port()).await;
+    until_loaded(&proxy, &mut client).await;
+    let repeated = || proxy.process.log_text().matches("is asked again").count();
+    let before = repeated();
+    for _ in 0..10 {
+        does(&mut client, "BEGIN READ ONLY", "BEGIN", b'T').await;
+        assert_eq!(port(&mut client).await, primary);
+        assert_eq!(client.value("SHOW transaction_isolation").await, "serializable");
+        does(&mut client, "COMMIT", "COMMIT", b'I').await;
+    }
+    assert_eq!(repeated(), before);
+    let sql = format!("ALTER ROLE {name} RESET default_transaction_isolation");
+    shared().pg1.psql_as("app", "postgres", &sql).unwrap();
     let sql = format!("ALTER ROLE {name} SET default_transaction_read_only = on");
     shared().pg1.psql_as("app", "postgres", &sql).unwrap();
     shared().wait_caught_up().unwrap();

@@ -1,6 +1,6 @@
 //! Hints, and `SET pgherd.…`: checked before they are sent, travelling with the session.
 
-use crate::harness::raw::Role;
+use crate::harness::raw::{Raw, Role};
 use crate::harness::{Proxy, shared};
 
 /// Says of itself which node answered, and is not known to be the same everywhere: the primary's unless somebody says so.
@@ -139,4 +139,38 @@ async fn who_asks_is_told_with_each_statement_where_it_went() {
     client.query("COMMIT").await;
     client.query("SET pgherd.notice = off").await;
     assert_eq!(client.query(there).await.kinds, "TDCZ");
+}
+
+#[tokio::test]
+async fn what_alter_role_sets_holds_as_well() {
+    let cluster = shared();
+    let role = Role::new("by_default");
+    let alter =
+        |what: &str| cluster.pg1.psql_as("app", "postgres", &format!("ALTER ROLE {} {what}", role.name)).unwrap();
+    alter("SET pgherd.route = 'standby'");
+    alter("SET pgherd.consistency = 'eventual'");
+    cluster.wait_caught_up().unwrap();
+    let proxy = Proxy::start(cluster, &format!("[routing]\ncatalog_refresh = '500ms'\n{}", role.config()));
+    let mut client = role.raw(proxy.port()).await;
+    let primary = cluster.pg1.port().to_string();
+    let until = async |client: &mut Raw, what: &str, wanted: bool| {
+        let started = std::time::Instant::now();
+        while (client.value(PORT).await == primary) != wanted {
+            assert!(started.elapsed() < std::time::Duration::from_secs(30), "{what}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    until(&mut client, "the catalog tells, once it is known", false).await;
+    assert_eq!(client.value("SHOW pgherd.route").await, "standby");
+    // The client's own word counts for more, and goes.
+    client.query("SET pgherd.route = 'primary'").await;
+    assert_eq!(client.value(PORT).await, primary);
+    client.query("RESET pgherd.route").await;
+    client.query("SELECT 1").await;
+    assert_ne!(client.value(PORT).await, primary);
+    // No name is what it seems where pg_catalog does not come first: those reads are the primary's.
+    alter(&format!("SET search_path = {}, pg_catalog", role.name));
+    until(&mut client, "a change is seen", true).await;
+    let told = client.query("EXPLAIN ROUTE SELECT 1").await;
+    assert!(told.rows[1][0].as_deref().is_some_and(|why| why.contains("(setting)")), "{told:?}");
 }
