@@ -10,10 +10,10 @@ use tokio::io::AsyncWriteExt;
 
 use super::counting::Counting;
 use super::durability;
-use super::effects::SessionSettings;
 use super::net::Net;
 use super::passthrough::Passthrough;
 use super::remarks::weaker_commit;
+use super::settings::SessionSettings;
 use super::{Session, WorkerCell};
 use crate::client::auth::AuthFailure;
 use crate::client::handshake::{Hello, hello};

@@ -2,6 +2,7 @@
 //! sockets; there is no second task and no channel on the way of a query.
 
 mod aborted;
+mod answers;
 mod begin;
 mod cleanup;
 mod copying;
@@ -30,6 +31,7 @@ mod remarks;
 mod replies;
 mod resolve;
 mod rounds;
+mod settings;
 mod skipping;
 mod slow;
 mod statements;
@@ -47,16 +49,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use counting::Counting;
-use effects::SessionSettings;
 use names::Names;
 use net::Net;
 use outbox::Outbox;
 use replies::Replies;
+use settings::SessionSettings;
 use survey::{Ends, Piece, Survey};
 
 use crate::catalogs::CatalogOf;
@@ -72,7 +74,7 @@ use crate::sql::catalog::Catalog;
 use crate::sql::shapes::{Counts, Shapes};
 use crate::sql::{Cache, Class};
 use crate::stats::PoolCounters;
-use crate::wire::error::{PgError, sqlstate};
+use crate::wire::error::PgError;
 use crate::wire::frame::HEADER;
 
 /// What the sessions of one worker share. Only that worker's tasks use it, so its locks are never contended.
@@ -363,101 +365,6 @@ enum Refused {
     Error(PgError),
     Gone(Close),
 }
-
-// === impl Session: answers of our own ===
-
-impl Session {
-    async fn send(&mut self, bytes: &[u8]) -> Result<(), Close> {
-        self.client.write_all(bytes).await.map_err(|_| Close::ByClient)
-    }
-
-    /// A Sync with nothing before it: PostgreSQL would say it is ready.
-    async fn answer_sync(&mut self) -> Result<(), Close> {
-        self.inbox.start += HEADER;
-        self.skipping = false;
-        self.send_ready().await
-    }
-
-    async fn send_ready(&mut self) -> Result<(), Close> {
-        let mut ready = *READY_IDLE;
-        ready[HEADER] = self.status_for_client().as_byte();
-        self.send(&ready).await
-    }
-
-    /// Answers the request at the front with `error`; the session goes on behind it.
-    async fn refuse(&mut self, error: PgError, ends: Option<Ends>) -> Result<(), Close> {
-        self.net_is_over(false);
-        let ends = match (ends, self.survey()) {
-            (None, Survey::Whole { ends, .. }) => Some(ends),
-            (ends, _) => ends,
-        };
-        if ends.is_none() {
-            // Its end is not in the buffer: there is no telling where the next one begins.
-            return Err(Close::Error(PgError { severity: "FATAL".into(), ..error }));
-        }
-        self.fail_held();
-        self.send(&error.to_bytes()).await?;
-        self.skipping = true;
-        self.skip_request(ends).await
-    }
-
-    /// Drops the messages of the request at the front, as PostgreSQL does after an error.
-    async fn skip_request(&mut self, ends: Option<Ends>) -> Result<(), Close> {
-        loop {
-            match crate::wire::frame::header(self.inbox.filled()) {
-                Ok(Some(header)) if self.inbox.end - self.inbox.start >= header.size => {
-                    let is_query = header.tag == b'Q' && ends == Some(Ends::Query);
-                    if header.tag == b'S' || is_query {
-                        self.inbox.start += header.size;
-                        self.skipping = false;
-                        return self.send_ready().await;
-                    }
-                    self.inbox.start += header.size;
-                    if header.tag == b'H' || self.inbox.is_empty() {
-                        return Ok(());
-                    }
-                }
-                Ok(header) => {
-                    self.passing = header.map_or(0, |header| header.size);
-                    return Ok(());
-                }
-                Err(_) => return Err(Close::BadLength),
-            }
-        }
-    }
-
-    async fn say_goodbye(&mut self, close: Close) {
-        let error = match close {
-            Close::ByClient | Close::ServerGone => None,
-            Close::Kicked => {
-                Some(PgError::fatal(sqlstate::ADMIN_SHUTDOWN, "terminating connection due to administrator command"))
-            }
-            Close::Error(error) => Some(error),
-            Close::BadLength => {
-                self.shared.counters.protocol_violations.add(1);
-                tracing::info!(client = %self.entry.addr, user = %self.user, reason = "invalid message length", "protocol violation");
-                None
-            }
-            Close::Violation(error) => {
-                self.shared.counters.protocol_violations.add(1);
-                tracing::info!(client = %self.entry.addr, user = %self.user, reason = error.message, "protocol violation");
-                Some(error)
-            }
-        };
-        let told = async {
-            if let Some(error) = error {
-                self.client.write_all(&error.to_bytes()).await?;
-            }
-            self.client.shutdown().await
-        };
-        // One that reads nothing any more is not waited for.
-        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, told).await;
-    }
-}
-
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
-
-const READY_IDLE: &[u8; 6] = b"Z\0\0\0\x05I";
 
 // === impl Session: small things ===
 
