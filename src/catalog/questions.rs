@@ -20,6 +20,10 @@ pub(super) const SIGNATURE: &str = "SELECT concat_ws(' ', \
     (SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_catalog.pg_rewrite), \
     (SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_catalog.pg_policy), \
     (SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_catalog.pg_inherits), \
+    (SELECT concat(count(*), '/', max(g.xmin::text::bigint)) FROM pg_catalog.pg_trigger g \
+      JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid WHERE c.relpersistence <> 't'), \
+    (SELECT concat(count(*), '/', max(d.xmin::text::bigint)) FROM pg_catalog.pg_attrdef d \
+      JOIN pg_catalog.pg_class c ON c.oid = d.adrelid WHERE c.relpersistence <> 't'), \
     (SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_catalog.pg_namespace \
       WHERE nspname NOT LIKE 'pg\\_%temp\\_%'), \
     (SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_catalog.pg_type \
@@ -27,13 +31,18 @@ pub(super) const SIGNATURE: &str = "SELECT concat_ws(' ', \
     (SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_catalog.pg_constraint WHERE contypid <> 0), \
     (SELECT concat(count(*), '/', max(xmin::text::bigint)) FROM pg_catalog.pg_db_role_setting))";
 
-/// An aggregate is as volatile as its support functions.
+/// An aggregate is as volatile as its support functions. Sources longer than a program is are not read.
 pub(super) const FUNCTIONS: &str = "SELECT n.nspname, p.proname, \
       bool_or(p.provolatile = 'v' OR p.oid IN ( \
         SELECT a.aggfnoid FROM pg_catalog.pg_aggregate a JOIN pg_catalog.pg_proc s ON s.oid IN (a.aggtransfn, a.aggfinalfn, \
           a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn) \
-        WHERE a.aggfnoid >= 16384 AND s.provolatile = 'v')) \
-    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace GROUP BY 1, 2";
+        WHERE a.aggfnoid >= 16384 AND s.provolatile = 'v')), \
+      string_agg(CASE WHEN p.oid >= 16384 AND p.prokind IN ('f', 'p') AND l.lanname IN ('sql', 'plpgsql') THEN \
+        CASE WHEN p.prosrc = '' THEN pg_catalog.pg_get_functiondef(p.oid) ELSE pg_catalog.left(p.prosrc, 30000) END END, E'\\x01'), \
+      bool_or(p.oid >= 16384 AND p.provolatile = 'v' AND CASE l.lanname WHEN 'internal' THEN false WHEN 'c' THEN false \
+        WHEN 'sql' THEN pg_catalog.length(p.prosrc) > 30000 WHEN 'plpgsql' THEN pg_catalog.length(p.prosrc) > 30000 ELSE true END) \
+    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
+      JOIN pg_catalog.pg_language l ON l.oid = p.prolang GROUP BY 1, 2";
 
 pub(super) const OPERATORS: &str = "SELECT n.nspname, o.oprname, bool_or(p.provolatile = 'v') \
     FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace \
@@ -55,7 +64,11 @@ pub(super) const RELATIONS: &str = "SELECT c.oid, n.nspname, c.relname, c.relkin
       CASE WHEN c.relkind = 'v' THEN pg_catalog.pg_get_viewdef(c.oid) END, \
       CASE WHEN c.relrowsecurity THEN ( \
         SELECT string_agg(pg_catalog.pg_get_expr(p.polqual, p.polrelid), E'\\x01') FROM pg_catalog.pg_policy p \
-        WHERE p.polrelid = c.oid AND p.polcmd IN ('r', '*')) END \
+        WHERE p.polrelid = c.oid AND p.polcmd IN ('r', '*')) END, \
+      (SELECT string_agg(DISTINCT f.proname, E'\\x01') FROM pg_catalog.pg_trigger g \
+        JOIN pg_catalog.pg_proc f ON f.oid = g.tgfoid WHERE g.tgrelid = c.oid AND NOT g.tgisinternal), \
+      (SELECT string_agg(pg_catalog.pg_get_expr(d.adbin, d.adrelid), E'\\x01') FROM pg_catalog.pg_attrdef d \
+        WHERE d.adrelid = c.oid) \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind IN ('r', 'v', 'm', 'S', 'f', 'p') AND c.relpersistence <> 't' \
       AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')";
@@ -87,7 +100,13 @@ pub(super) fn read_signature(answer: &Answer) -> Result<String, Unreadable> {
 
 pub(super) fn read_functions(answer: Answer, rows: &mut Rows) -> Result<(), Unreadable> {
     for row in answer {
-        rows.functions.push(FunctionRow { schema: text(&row, 0)?, name: text(&row, 1)?, is_volatile: flag(&row, 2)? });
+        rows.functions.push(FunctionRow {
+            schema: text(&row, 0)?,
+            name: text(&row, 1)?,
+            is_volatile: flag(&row, 2)?,
+            sources: several(&row, 3)?.into_iter().map(str::to_owned).collect(),
+            is_opaque: flag(&row, 4)?,
+        });
     }
     Ok(())
 }
@@ -127,6 +146,8 @@ pub(super) fn read_relations(answer: Answer, rows: &mut Rows) -> Result<(), Unre
             is_unlogged: flag(&row, 4)?,
             definition: maybe(&row, 5)?.map(str::to_owned),
             policies: several(&row, 6)?.into_iter().map(str::to_owned).collect(),
+            triggers: several(&row, 7)?.into_iter().map(str::to_owned).collect(),
+            defaults: several(&row, 8)?.into_iter().map(str::to_owned).collect(),
         });
     }
     Ok(())
@@ -200,10 +221,20 @@ mod tests {
         read_types(types, &mut rows).unwrap();
         assert_eq!(rows.types[0].checks, ["((VALUE > 0))", "((VALUE < 9))"]);
         assert_eq!(rows.types[0].base, Some(23));
-        let relations =
-            answer(&[&[Some("8"), Some("public"), Some("v"), Some("v"), Some("f"), Some(" SELECT 1;"), None]]);
+        let relations = answer(&[&[
+            Some("8"),
+            Some("public"),
+            Some("v"),
+            Some("v"),
+            Some("f"),
+            Some(" SELECT 1;"),
+            None,
+            Some("f\u{1}g"),
+            None,
+        ]]);
         read_relations(relations, &mut rows).unwrap();
         assert_eq!((rows.relations[0].kind, rows.relations[0].policies.len()), ('v', 0));
+        assert_eq!(rows.relations[0].triggers, ["f", "g"]);
         assert_eq!(read_parents(answer(&[&[Some("1")]]), &mut rows), Err(Unreadable));
         assert_eq!(read_functions(answer(&[&[Some("a"), Some("b"), Some("maybe")]]), &mut rows), Err(Unreadable));
     }

@@ -184,7 +184,7 @@ impl Session {
     }
 }
 
-const MAY_TRAVEL: Effects = Effects::SET_SESSION.and(Effects::SET_CONFIG);
+const MAY_TRAVEL: Effects = Effects::SET_SESSION.and(Effects::SET_CONFIG).and(Effects::CODE);
 
 const TO_PRIMARY: Class = Class::write(Reason::TransactionControl);
 

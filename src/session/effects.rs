@@ -115,6 +115,8 @@ impl Session {
         }
         if let Some(pin) = pin_for(effects) {
             self.pin(pin);
+        } else if class.reason == Reason::Procedure && !names_its_settings(text) {
+            self.pin(Pin::Setting);
         } else if runs_code(class) {
             self.doubt(text, class.effects.intersects(Effects::UNKNOWN));
         } else if class.effects.intersects(Effects::UNKNOWN) && class.kind != Kind::Mixed {

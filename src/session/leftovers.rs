@@ -48,7 +48,11 @@ impl Session {
     /// A statement runs code. `unknown`: of which nothing is known, not even its name.
     pub(super) fn doubt(&mut self, text: &str, unknown: bool) {
         let doubts = self.doubts.get_or_insert_default();
-        doubts.resets |= unknown;
+        let known = self.catalog.known();
+        // Of code that is not called by its name (a trigger's, a view's) or that calls other code.
+        let (settings, hides) = known.settings_of_code();
+        doubts.resets |= unknown || hides;
+        settings.iter().take(MAX_NAMES).for_each(|name| add(&mut doubts.settings, name));
         doubts.note(text);
         self.settings.discards = false;
     }
@@ -165,11 +169,15 @@ impl Doubts {
 /// Whether it runs what somebody has written in the database, on the primary: that may leave anything behind.
 pub(super) fn runs_code(class: Class) -> bool {
     use Reason::{Procedure, RefusedByStandby, UnknownFunction, VolatileFunction};
-    matches!(class.reason, Procedure | UnknownFunction | VolatileFunction | RefusedByStandby)
+    class.effects.intersects(Effects::CODE)
+        || matches!(class.reason, Procedure | UnknownFunction | VolatileFunction | RefusedByStandby)
 }
 
-/// Whether each set_config() of the text names what it sets: then it can be found.
+/// Whether each set_config() of the text names what it sets: then it can be found. The state of a generator can't.
 pub(super) fn names_its_settings(text: &str) -> bool {
+    if has_word(text, b"setseed") {
+        return false;
+    }
     const CALL: &[u8] = b"set_config";
     let mut rest = text.as_bytes();
     while let Some(at) = rest.windows(CALL.len()).position(|window| window.eq_ignore_ascii_case(CALL)) {
@@ -182,6 +190,10 @@ pub(super) fn names_its_settings(text: &str) -> bool {
         }
     }
     true
+}
+
+fn has_word(text: &str, word: &[u8]) -> bool {
+    text.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }
 
 fn add(names: &mut Vec<String>, name: &str) {
@@ -207,17 +219,23 @@ UNION ALL SELECT 'listen', NULL, NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_li
 UNION ALL SELECT 'hold cursor', NULL, NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable) \
 UNION ALL SELECT 'sql prepare', NULL, NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)";
 
-/// Custom settings by the names that the text, or the source of what it calls, has in it; and whether that source may set
-/// others.
+/// Custom settings by the names that the text, or the source of what it calls (and what that calls), has in it; and whether that source may set
+/// others. One that exists to set whatever it is told keeps the session where it is.
 const CUSTOM: &str = " \
-UNION ALL SELECT CASE WHEN pg_catalog.length(v) <= 1000 THEN 'c' ELSE 'setting' END, n, pg_catalog.left(v, 1000) FROM \
+UNION ALL (WITH RECURSIVE called (name) AS (SELECT pg_catalog.unnest($functions) UNION \
+SELECT pg_catalog.lower(m[1]) COLLATE pg_catalog.\"default\" FROM called JOIN pg_catalog.pg_proc ON proname = called.name, \
+pg_catalog.regexp_matches(prosrc, '([a-zA-Z_][a-zA-Z0-9_]*)[[:space:]]*[(]', 'g') AS m \
+WHERE pronamespace <> 'pg_catalog'::pg_catalog.regnamespace), \
+sources (source) AS (SELECT prosrc FROM called JOIN pg_catalog.pg_proc ON proname = called.name \
+WHERE pronamespace <> 'pg_catalog'::pg_catalog.regnamespace) \
+SELECT CASE WHEN pg_catalog.length(v) <= 1000 THEN 'c' ELSE 'setting' END, n, pg_catalog.left(v, 1000) FROM \
 (SELECT n, pg_catalog.current_setting(n, true) AS v FROM (SELECT pg_catalog.unnest($names) \
-UNION SELECT pg_catalog.lower(m[1]) FROM pg_catalog.pg_proc, \
-pg_catalog.regexp_matches(prosrc, '([a-zA-Z_][a-zA-Z0-9_]*[.][a-zA-Z_][a-zA-Z0-9_]*)', 'g') AS m \
-WHERE proname = ANY ($functions) AND pronamespace <> 'pg_catalog'::pg_catalog.regnamespace) AS names (n)) AS c \
+UNION SELECT pg_catalog.lower(m[1]) FROM sources, \
+pg_catalog.regexp_matches(source, '([a-zA-Z_][a-zA-Z0-9_]*[.][a-zA-Z_][a-zA-Z0-9_]*)', 'g') AS m) AS names (n)) AS c \
 WHERE v IS NOT NULL \
-UNION ALL SELECT 'r', NULL, NULL WHERE EXISTS (SELECT FROM pg_catalog.pg_proc WHERE proname = ANY ($functions) \
-AND pronamespace <> 'pg_catalog'::pg_catalog.regnamespace AND prosrc ~* 'set_config|execute|set[[:space:]]')";
+UNION ALL SELECT 'r', NULL, NULL WHERE EXISTS (SELECT FROM sources WHERE source ~* 'set_config|execute|set[[:space:]]') \
+UNION ALL SELECT 'setting', NULL, NULL WHERE EXISTS (SELECT FROM sources WHERE \
+source ~* 'set_config[[:space:]]*[(][[:space:]]*[^''[:space:]]' AND source !~* ',[[:space:]]*true[[:space:]]*[)]'))";
 
 /// Names as they stand in a text, dots included, each with whether it is called.
 fn words(text: &[u8]) -> impl Iterator<Item = (&str, bool)> {
@@ -321,6 +339,7 @@ mod tests {
             "SELECT set_config('a' || 'b', 'c', false)",
             "SELECT \"set_config\"('a', 'b', false)",
             "SELECT set_config(E'a",
+            "SELECT SetSeed (0.5)",
         ] {
             assert!(!names_its_settings(unnamed), "{unnamed}");
         }

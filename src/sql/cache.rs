@@ -3,7 +3,7 @@
 use quick_cache::UnitWeighter;
 use quick_cache::unsync::Cache as Bounded;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Tracing};
 use super::class::{Class, Reason};
 use super::classify::classify;
 use super::fingerprint::{Hashing, Key, KeyState, skeleton};
@@ -43,7 +43,9 @@ impl Cache {
     pub fn classify(&mut self, text: &[u8], catalog: &impl Catalog) -> Class {
         match verb(text) {
             None if Scanner::new(text).next().is_none() => Class::EMPTY,
-            Some((Verb::Change, after)) if is_plain_change(&text[after..]) => Class::write(Reason::DataChange),
+            Some((Verb::Change, after)) if catalog.tracing() == Tracing::Nobody && is_plain_change(&text[after..]) => {
+                Class::write(Reason::DataChange)
+            }
             Some((Verb::Query | Verb::Table | Verb::Explain, _)) if text.len() <= self.max_bytes => {
                 self.query(text, catalog)
             }

@@ -13,6 +13,27 @@ pub trait Catalog {
     fn operator(&self, schema: Option<&str>, name: &str) -> OperatorFact;
     fn relation(&self, schema: Option<&str>, name: &str) -> RelationFact;
     fn type_name(&self, schema: Option<&str>, name: &str) -> TypeFact;
+
+    /// Whose names need to be looked for to know what leaves something behind in its session.
+    fn tracing(&self) -> Tracing {
+        Tracing::Nobody
+    }
+
+    /// Whether a statement that names this, and does not only read, may leave something behind in its session.
+    fn leaves_traces(&self, _name: &str) -> bool {
+        false
+    }
+}
+
+/// What of a database's own leaves something behind in a session that runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracing {
+    /// Nothing.
+    Nobody,
+    /// What has one of certain names.
+    Some,
+    /// That is not known.
+    Anybody,
 }
 
 /// A function name, all its overloads together.
@@ -186,6 +207,10 @@ impl Catalog for NothingKnown {
 
     fn type_name(&self, _: Option<&str>, _: &str) -> TypeFact {
         TypeFact::Harmless
+    }
+
+    fn tracing(&self) -> Tracing {
+        Tracing::Anybody
     }
 }
 

@@ -151,6 +151,12 @@ impl Class {
         self
     }
 
+    /// With what its tokens say that it leaves behind. What only reads runs no code that does, whatever it names.
+    #[must_use]
+    pub(super) fn noting(self, effects: Effects) -> Self {
+        self.with_effects(if self.is_read() { effects.without(Effects::CODE) } else { effects })
+    }
+
     pub fn is_read(&self) -> bool {
         self.target == Access::Read
     }
@@ -179,7 +185,7 @@ impl Class {
                 | Reason::TooLong
                 | Reason::NotUtf8
         );
-        is_in_doubt && self.kind == Kind::Other && self.effects.is_empty()
+        is_in_doubt && self.kind == Kind::Other && self.effects.without(Effects::CODE).is_empty()
     }
 
     #[must_use]
@@ -283,7 +289,10 @@ impl Effects {
     /// The catalog is another one afterwards: `CREATE`, `ALTER`, `DROP` of what is not temporary (but see `ddl`).
     pub const DDL: Self = Self(1 << 13);
 
-    const NAMES: [&str; 14] = [
+    /// Runs code of the database's own that may leave anything behind, as far as its names tell.
+    pub const CODE: Self = Self(1 << 14);
+
+    const NAMES: [&str; 15] = [
         "set_session",
         "set_role",
         "temp_table",
@@ -298,6 +307,7 @@ impl Effects {
         "unknown",
         "set_config",
         "ddl",
+        "code",
     ];
 
     pub const fn is_empty(self) -> bool {

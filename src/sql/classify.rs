@@ -1,6 +1,6 @@
 //! Text → [`Class`], without a cache.
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Tracing};
 use super::class::{Class, Effects, Reason};
 use super::keywords::{Verb, Words, verb};
 use super::statements::Statements;
@@ -51,10 +51,13 @@ fn classify_one(statement: &[u8], limits: Limits, catalog: &impl Catalog) -> Cla
     let traits = Traits::of(statement, catalog);
     match verb {
         Verb::Query | Verb::Table => read(statement, traits, limits, catalog),
-        Verb::Explain => explain(rest, limits, catalog).with_effects(traits.effects),
-        Verb::Copy => copy(rest, traits, limits, catalog).with_effects(traits.effects),
+        Verb::Explain => explain(rest, limits, catalog).noting(traits.effects),
+        Verb::Copy => copy(rest, traits, limits, catalog).noting(traits.effects),
         // INTO makes nothing in them: INSERT INTO temp … names a table so
-        Verb::Change => Class::write(Reason::DataChange).with_effects(traits.effects.without(MADE_BY_INTO)),
+        Verb::Change => {
+            let unseen = if catalog.tracing() == Tracing::Anybody { Effects::CODE } else { Effects::NONE };
+            Class::write(Reason::DataChange).with_effects(traits.effects.without(MADE_BY_INTO) | unseen)
+        }
         _ => utility::classify(verb, rest).with_effects(traits.effects.without(MADE_BY_INTO)),
     }
 }
@@ -65,7 +68,7 @@ fn read(statement: &[u8], traits: Traits, limits: Limits, catalog: &impl Catalog
         Ok(()) => Class::read(),
         Err(reason) => Class::write(reason),
     };
-    class.with_effects(traits.effects)
+    class.noting(traits.effects)
 }
 
 fn check(statement: &[u8], traits: Traits, limits: Limits, catalog: &impl Catalog) -> Result<(), Reason> {

@@ -4,7 +4,7 @@ use super::class::Effects;
 use super::keywords::Words;
 
 /// Kinds of objects that no read is judged by.
-const IRRELEVANT: [&str; 17] = [
+const IRRELEVANT: [&str; 16] = [
     "database",
     "default",
     "event",
@@ -19,7 +19,6 @@ const IRRELEVANT: [&str; 17] = [
     "system",
     "tablespace",
     "text",
-    "trigger",
     "unique",
     "user",
 ];

@@ -1,6 +1,6 @@
 //! What the tokens of one statement tell without any parser: session effects, and marks of a write.
 
-use super::catalog::{Catalog, FunctionFact, OperatorFact};
+use super::catalog::{Catalog, FunctionFact, OperatorFact, Tracing};
 use super::class::{Effects, Reason};
 use super::keywords::identifier;
 use super::scanner::{Scanner, Token, TokenKind};
@@ -43,6 +43,12 @@ impl Traits {
 
     fn note(&mut self, token: Token, window: Window, text: &[u8], catalog: &impl Catalog) {
         self.target(token, window, text);
+        if matches!(token.kind, TokenKind::Word | TokenKind::Quoted)
+            && catalog.tracing() == Tracing::Some
+            && identifier(token, text).is_some_and(|name| catalog.leaves_traces(&name))
+        {
+            self.effects |= Effects::CODE;
+        }
         match token.kind {
             TokenKind::Word => self.word(token, window, text, catalog),
             TokenKind::Operator => {

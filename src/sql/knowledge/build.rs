@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use super::traces::Traces;
 use super::{FunctionFact, Knowledge, OF_POSTGRESQL, RelationFact, RelationRow, Rows, TypeFact, TypeRow, Worst};
 use crate::sql::catalog::{BuiltIn, Catalog, OperatorFact};
 use crate::sql::class::Reason;
@@ -15,9 +16,15 @@ const MAX_TEXT_BYTES: usize = 32 * 1024;
 const MAX_DEPTH: usize = 64;
 
 pub(super) fn build(version: u64, changed_at: Option<Instant>, rows: Rows) -> Knowledge {
-    let mut knowledge = Knowledge { version, changed_at, defaults: rows.defaults, ..Knowledge::default() };
+    let traces = Traces::of(&rows);
+    let mut knowledge = Knowledge { version, changed_at, defaults: rows.defaults, traces, ..Knowledge::default() };
     for row in &rows.functions {
-        if let Some(fact) = function_fact(&row.schema, &row.name, row.is_volatile) {
+        let is_own = row.schema != OF_POSTGRESQL;
+        let is_volatile = row.is_volatile || is_own && knowledge.traces.has(&row.name);
+        let is_local = is_own && !is_volatile && knowledge.traces.is_local(&row.name);
+        let fact =
+            if is_local { Some(FunctionFact::NodeLocal) } else { function_fact(&row.schema, &row.name, is_volatile) };
+        if let Some(fact) = fact {
             knowledge.functions.add(&row.schema, &row.name, fact);
         }
     }
@@ -159,7 +166,7 @@ mod tests {
     use super::*;
 
     fn function(schema: &str, name: &str, is_volatile: bool) -> FunctionRow {
-        FunctionRow { schema: schema.into(), name: name.into(), is_volatile }
+        FunctionRow { schema: schema.into(), name: name.into(), is_volatile, ..FunctionRow::default() }
     }
 
     fn relation(oid: u32, name: &str, kind: char, definition: Option<&str>) -> RelationRow {

@@ -5,11 +5,15 @@
 
 mod build;
 mod rows;
+mod source;
+mod traces;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
-use super::catalog::{BuiltIn, Catalog, FunctionFact, NothingKnown, OperatorFact, RelationFact, TypeFact};
+use super::catalog::{BuiltIn, Catalog, FunctionFact, NothingKnown, OperatorFact, RelationFact, Tracing, TypeFact};
+
+use traces::Traces;
 
 pub use rows::{DefaultRow, FunctionRow, OperatorRow, RelationRow, Rows, TypeRow};
 
@@ -27,6 +31,7 @@ pub struct Knowledge {
     types: ByName<TypeFact>,
     relations: ByName<RelationFact>,
     defaults: Vec<DefaultRow>,
+    traces: Traces,
 }
 
 /// What is known of a database's catalog.
@@ -108,6 +113,14 @@ impl Catalog for Knowledge {
             (None, RelationFact::Unknown) if schema.is_none() && name.starts_with("pg_") => RelationFact::Ordinary,
             (None, built_in) => built_in,
         }
+    }
+
+    fn tracing(&self) -> Tracing {
+        if self.traces.are_none() { Tracing::Nobody } else { Tracing::Some }
+    }
+
+    fn leaves_traces(&self, name: &str) -> bool {
+        self.traces.has(name)
     }
 
     fn type_name(&self, schema: Option<&str>, name: &str) -> TypeFact {
@@ -210,6 +223,15 @@ impl Known {
         let of_user = |name| Some((name, knowledge.default_of(user, name)?));
         settings.into_iter().filter_map(of_user).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
+
+    /// Custom settings that the database's code sets, as far as their names can be seen; and whether it may set others.
+    pub fn settings_of_code(&self) -> (&[String], bool) {
+        match self {
+            Known::BuiltIn => (&[], false),
+            Known::Nothing => (&[], true),
+            Known::Loaded(knowledge) => (&knowledge.traces.settings, knowledge.traces.hides),
+        }
+    }
 }
 
 impl Catalog for Known {
@@ -242,6 +264,21 @@ impl Catalog for Known {
             Known::BuiltIn => BuiltIn.relation(schema, name),
             Known::Nothing => NothingKnown.relation(schema, name),
             Known::Loaded(knowledge) => knowledge.relation(schema, name),
+        }
+    }
+
+    fn tracing(&self) -> Tracing {
+        match self {
+            Known::BuiltIn => BuiltIn.tracing(),
+            Known::Nothing => NothingKnown.tracing(),
+            Known::Loaded(knowledge) => knowledge.tracing(),
+        }
+    }
+
+    fn leaves_traces(&self, name: &str) -> bool {
+        match self {
+            Known::BuiltIn | Known::Nothing => false,
+            Known::Loaded(knowledge) => knowledge.leaves_traces(name),
         }
     }
 

@@ -22,6 +22,10 @@ pub struct FunctionRow {
     pub name: String,
     /// VOLATILE; an aggregate by its support functions.
     pub is_volatile: bool,
+    /// What is written of it in SQL or PL/pgSQL; each overload's.
+    pub sources: Vec<String>,
+    /// VOLATILE, and its source can't be read: another language, or too long.
+    pub is_opaque: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -57,6 +61,10 @@ pub struct RelationRow {
     pub definition: Option<String>,
     /// Of row-level security, as expressions.
     pub policies: Vec<String>,
+    /// Names of the functions that its triggers call.
+    pub triggers: Vec<String>,
+    /// Its columns' defaults, as expressions.
+    pub defaults: Vec<String>,
 }
 
 /// `ALTER ROLE … [IN DATABASE …] SET`, `ALTER DATABASE … SET`.

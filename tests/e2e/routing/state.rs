@@ -208,6 +208,69 @@ async fn whatever_else_code_leaves_behind_keeps_the_session_where_it_is() {
     }
 }
 
+/// Code that sets a setting by way of other code, and where statements can hide it.
+const HIDDEN: &[&str] = &[
+    "CREATE SEQUENCE s",
+    "CREATE FUNCTION sets(v text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN set_config('app.tag', v, false); END $$",
+    "CREATE FUNCTION calls(v text) RETURNS text LANGUAGE sql AS $$ SELECT sets(v) $$",
+    "CREATE FUNCTION fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM calls(new.v); RETURN new; END $$",
+    "CREATE FUNCTION locks() RETURNS int LANGUAGE sql STABLE AS $$ SELECT 1 FROM pg_advisory_lock(7) $$",
+    "CREATE FUNCTION any_of(n text, v text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN set_config(n, v, false); END $$",
+    "CREATE TABLE plain (v text)",
+    "CREATE TABLE with_default (n int, v text DEFAULT calls('1'))",
+    "CREATE TABLE with_trigger (v text)",
+    "CREATE TRIGGER fires BEFORE INSERT ON with_trigger FOR EACH ROW EXECUTE FUNCTION fires()",
+    "CREATE VIEW called AS SELECT calls('1') AS v",
+];
+
+#[tokio::test]
+async fn code_is_asked_about_wherever_a_statement_hides_it() {
+    let stage = Stage::set("hidden");
+    let mut client = prepared(&stage).await;
+    all(&mut client, HIDDEN).await;
+    shared().wait_caught_up().unwrap();
+    says_everywhere(&mut client, "SELECT n FROM t", "0").await;
+    client.terminate().await;
+    let ways: &[&[&str]] = &[
+        &["SELECT calls('1')"],
+        &["SELECT nextval('s'), calls('1')"],
+        &["SELECT calls('1') FROM t FOR UPDATE"],
+        &["SELECT v FROM called"],
+        &["INSERT INTO plain VALUES (calls('1'))"],
+        &["INSERT INTO plain SELECT 'a' RETURNING calls('1')"],
+        &["INSERT INTO with_default VALUES (1)"],
+        &["INSERT INTO with_trigger VALUES ('1')"],
+        &["WITH i AS (INSERT INTO plain VALUES ('a') RETURNING 1) SELECT calls('1') FROM i"],
+        &["BEGIN", "DECLARE c CURSOR FOR SELECT calls('1')", "FETCH ALL FROM c", "COMMIT"],
+        &["CREATE TABLE made AS SELECT calls('1') AS v"],
+        &["COPY (SELECT calls('1')) TO STDOUT"],
+    ];
+    let told = "SELECT coalesce(current_setting('app.tag', true), '')";
+    for way in ways {
+        let mut client = stage.client().await;
+        all(&mut client, way).await;
+        says_everywhere(&mut client, "current_setting('app.tag', true)", "1").await;
+        assert_eq!(stage.pin().await, "", "{way:?}");
+        client.terminate().await;
+        let mut others = [stage.client().await, stage.client().await];
+        for other in &mut others {
+            all(other, &["BEGIN"]).await;
+            assert_eq!(other.value(told).await, "", "{way:?}");
+        }
+    }
+    // A lock that would be taken on whatever node, a setting of any name, and the state of a generator.
+    for (way, pin) in
+        [("SELECT locks()", "advisory lock"), ("SELECT any_of($1, $2)", "setting"), ("SELECT setseed(0.5)", "setting")]
+    {
+        let mut client = stage.client().await;
+        let parameters: &[&str] = if way.contains('$') { &["app.any", "1"] } else { &[] };
+        assert_eq!(client.unnamed(way, parameters).await.sqlstate(), "", "{way}");
+        client.value("SELECT 1").await;
+        assert_eq!(stage.pin().await, pin, "{way}");
+        client.terminate().await;
+    }
+}
+
 #[tokio::test]
 async fn a_function_that_writes_does_so_once_and_is_seen() {
     let role = owner("functions");
