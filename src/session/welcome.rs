@@ -56,7 +56,9 @@ impl Session {
         self.pin = Pin::None;
         self.dirty = false;
         let limit = self.config.pool.connect_timeout;
-        let applied = super::greet::apply(&mut checkout, &self.settings.wanted, limit).await;
+        // Others are welcomed by it, who call themselves otherwise.
+        let nameless = Arc::new(self.settings.wanted.without("application_name"));
+        let applied = super::greet::apply(&mut checkout, &nameless, limit).await;
         let mut reported = checkout.reported.clone();
         // What a standby reports of itself is not what the cluster is to its clients.
         for (_, value) in reported.iter_mut().filter(|(name, _)| name == "in_hot_standby") {

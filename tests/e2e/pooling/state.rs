@@ -270,6 +270,17 @@ async fn what_is_reported_is_what_holds() {
 }
 
 #[tokio::test]
+async fn who_gives_no_name_is_not_told_anothers() {
+    let role = Role::new("nameless");
+    let proxy = Proxy::start(shared(), &role.config());
+    let first = role.raw_with(proxy.port(), &[("application_name", "first")]).await.unwrap();
+    assert_eq!(first.parameters["application_name"], "first");
+    let mut second = role.raw(proxy.port()).await;
+    assert_eq!(second.parameters["application_name"], "");
+    assert_eq!(second.value("SHOW application_name").await, "");
+}
+
+#[tokio::test]
 async fn what_cannot_travel_keeps_the_session_on_its_server_and_is_cleaned_away() {
     let role = Role::new("pinned");
     let proxy = Proxy::start(shared(), &format!("[pool]\nsize = 1\n[routing]\nsplit = false\n{}", role.config()));
