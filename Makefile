@@ -17,7 +17,7 @@ ARGS ?=
 N ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate lint bench bench-failover
+.PHONY: help demo test simulate cost lint bench bench-failover
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,13 +27,18 @@ demo: ## a real cluster of three on this machine and the proxy before it; Ctrl-C
 	@$(CARGO) run --quiet --bin pgherd -- demo $(ARGS)
 
 test: ## all tests: units, pure parts, and end to end on a real PostgreSQL cluster with real drivers
-	@scripts/setup.sh compiler postgres drivers
+	@scripts/setup.sh compiler postgres drivers valgrind
 	$(CARGO) test --lib --bins --test it -- $(TESTS)
 	$(CARGO) test --test e2e -- --test-threads=$(E2E_THREADS) $(TESTS)
 
 simulate: ## the failover's decisions against dying nodes, cut links, crashes: SEEDS=100000 plays
 	@scripts/setup.sh compiler
 	PGHERD_SEEDS=$(SEEDS) $(CARGO) test --release --test it simulation -- --nocapture
+
+cost: ## instructions, allocations, system calls per transaction of the release build, against their bounds
+	@scripts/setup.sh compiler postgres valgrind
+	$(CARGO) build --release --bin pgherd
+	PGHERD_COST_BINARY=$(abspath $(or $(CARGO_TARGET_DIR),target))/release/pgherd $(CARGO) test --test e2e cost:: -- --nocapture
 
 lint: ## format, clippy, shell scripts; licences and bans too where cargo-deny is installed
 	@scripts/setup.sh compiler lint

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up what a make target needs. Quiet and quick when nothing is missing; touches the network only when something is.
 #
-#   scripts/setup.sh compiler postgres drivers lint peers pgpool
+#   scripts/setup.sh compiler postgres drivers valgrind lint peers pgpool
 #
 # On Debian and Ubuntu missing system packages are installed with apt-get, as root or through sudo. Elsewhere it says
 # what to install, and ends with status 1.
@@ -22,10 +22,11 @@ main() {
             compiler) need_compiler ;;
             postgres) need_postgres ;;
             drivers) need_drivers ;;
+            valgrind) need_valgrind ;;
             lint) need_lint ;;
             peers) need_peers ;;
             pgpool) need_pgpool ;;
-            *) fail "unknown need '$need'; known: compiler postgres drivers lint peers pgpool" ;;
+            *) fail "unknown need '$need'; known: compiler postgres drivers valgrind lint peers pgpool" ;;
         esac
     done
 }
@@ -89,6 +90,11 @@ need_peers() {
         packages "PgBouncer's build requirements" libevent-dev libssl-dev pkg-config make gcc
     fi
     has dpkg-source || packages "dpkg-source" dpkg-dev
+}
+
+# Counts what a transaction costs; the tests that do are left out elsewhere.
+need_valgrind() {
+    if ! has valgrind && on_debian; then packages "valgrind" valgrind; fi
 }
 
 need_pgpool() { has pgpool || packages "PgPool-II" pgpool2; }

@@ -7,6 +7,7 @@ mod admin;
 mod check;
 mod cluster;
 mod consistency;
+mod cost;
 mod demo;
 mod differential;
 mod drivers;

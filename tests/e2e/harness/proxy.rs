@@ -27,8 +27,13 @@ impl<'a> Proxy<'a> {
     }
 
     pub fn start_until(cluster: &'a Cluster, more: &str, ready: Ready) -> Self {
+        Self::start_program(cluster, more, ready, Path::new(BINARY))
+    }
+
+    /// `program` runs it, in whatever way.
+    pub fn start_program(cluster: &'a Cluster, more: &str, ready: Ready, program: &Path) -> Self {
         for _ in 0..4 {
-            match Self::try_start(cluster, more, ready) {
+            match Self::try_start_program(cluster, more, ready, program) {
                 // Somebody took the port in the moment between finding and using it.
                 Err(Error::Command { output, .. }) if output.contains("in use") => {}
                 other => return other.unwrap_or_else(|error| panic!("no proxy: {error}")),
@@ -39,10 +44,13 @@ impl<'a> Proxy<'a> {
 
     /// `Err` when the proxy ends or is not ready in time; the error has its log.
     pub fn try_start(cluster: &'a Cluster, more: &str, ready: Ready) -> Result<Self, Error> {
+        Self::try_start_program(cluster, more, ready, Path::new(BINARY))
+    }
+
+    fn try_start_program(cluster: &'a Cluster, more: &str, ready: Ready, program: &Path) -> Result<Self, Error> {
         let ports = Ports::free(None)?;
         let config = merged(&cluster.proxy_config(ports), more);
-        let process =
-            demo::Proxy::start(cluster.guard(), Path::new(BINARY), cluster.dir(), &unique("proxy"), &config, ports)?;
+        let process = demo::Proxy::start(cluster.guard(), program, cluster.dir(), &unique("proxy"), &config, ports)?;
         process.wait_ready(ready)?;
         Ok(Self { cluster, process })
     }
