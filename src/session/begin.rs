@@ -9,7 +9,7 @@
 use super::Session;
 use super::fate::Doing;
 use super::replies::{Awaited, Op, Reply, Undo};
-use crate::config::{PoolMode, Transactions};
+use crate::config::PoolMode;
 use crate::route::TxStatus;
 use crate::server::Server;
 use crate::sql::hint::{self, Hint};
@@ -38,6 +38,8 @@ pub(super) struct HeldBegin {
     modes: Modes,
     hint: Option<Hint>,
     is_held: bool,
+    /// The first statement of a transaction that is on a standby because that reads (`read_first`).
+    pub(super) first: Option<Vec<u8>>,
 }
 
 /// What the server has said of it.
@@ -155,15 +157,13 @@ impl Session {
             _ if modes.fits_standby() && self.begin.modes.can_begin_on_standby() => {
                 Class::write(Reason::ReadOnlyTransaction).with_kind(kind)
             }
-            Some(first) if first.is_read() && said.read_only.is_none() && modes.is_plain() && self.reads_first() => {
+            Some(first)
+                if first.is_read() && said.read_only.is_none() && modes.is_plain() && self.begins_by_reading() =>
+            {
                 first
             }
             _ => TO_PRIMARY,
         })
-    }
-
-    fn reads_first(&self) -> bool {
-        self.config.routing.transactions == Transactions::ReadFirst
     }
 
     /// Of `SET TRANSACTION` as the request at the front.
@@ -173,7 +173,7 @@ impl Session {
     }
 
     /// Of the statement that the request at the front brings.
-    fn text_at_front(&self) -> Option<&[u8]> {
+    pub(super) fn text_at_front(&self) -> Option<&[u8]> {
         let header = frame::header(self.inbox.filled()).ok()??;
         let frame = self.inbox.filled().get(..header.size)?;
         match header.tag {
@@ -213,6 +213,7 @@ impl Session {
             out.extend_from_slice(RUN_UNNAMED);
         });
         server.unnamed = None;
+        self.begin_reading(server);
         self.replies.begins(Doing::of(TO_PRIMARY.with_kind(Kind::Begin(Begin::default()))));
         self.request_open = true;
         false

@@ -241,7 +241,7 @@ impl Session {
             let frame = self.inbox.range(from, from + header.size);
             if let Some(text) = frontend::query_text(frame) {
                 let class = self.classify(text);
-                if let Some(error) = self.refusal(class, text) {
+                if let Some(error) = self.refusal(class, text).or_else(|| self.writes_late(class)) {
                     return self.refuse_query(header.size, error);
                 }
                 self.wrote |= class.may_write();

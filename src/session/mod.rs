@@ -27,6 +27,7 @@ mod outbox;
 mod outline;
 mod own;
 mod passthrough;
+mod read_first;
 mod remarks;
 mod replies;
 mod resolve;
@@ -225,6 +226,7 @@ impl Session {
         if let Some(answer) = self.answer_alone(class.as_ref()) {
             return self.send(answer).await;
         }
+        self.end_reading();
         self.meet_defaults();
         let class = self.class_to_route(class);
         match self.acquire(class.as_ref()).await {

@@ -54,6 +54,7 @@ impl Session {
         if self.status == TxStatus::Idle {
             self.settled_pin = self.pin;
             self.commit_bound_in = None;
+            self.end_reading();
         }
         if self.replies.is_answered() {
             self.commit_is_answered();

@@ -210,6 +210,9 @@ impl Session {
                 None => return Some(Taken::Wait),
             },
         };
+        if let Some(error) = self.writes_late(statement.class) {
+            self.refuse_ahead(server, error);
+        }
         self.binds(statement.class);
         self.count_statement(server.node, statement.class, statement.shape);
         self.remember_statement(&statement);
@@ -367,6 +370,9 @@ impl Session {
                     let undo = Undo::ParseUnnamed { count, own: false };
                     self.replies.await_op(Op { reply: Reply::Swallow, undo });
                     server.unnamed = mine;
+                }
+                if let Some(error) = self.writes_late(class) {
+                    self.refuse_ahead(server, error);
                 }
                 self.binds(class);
                 self.count_statement(server.node, class, self.names.unnamed_shape);

@@ -62,12 +62,17 @@ impl Session {
 
     /// So is the Parse at the front.
     pub(super) fn refuse_parse(&mut self, server: &mut Server, size: usize, error: PgError) {
+        self.refuse_ahead(server, error);
+        self.inbox.start += size;
+    }
+
+    /// So is what comes next, up to the Sync.
+    pub(super) fn refuse_ahead(&mut self, server: &mut Server, error: PgError) {
         let tail = self.refuse_by(error) + "\0\0\0";
         self.outbox.push_own(|out| frontend::push_parse(out, b"", tail.as_bytes()));
         self.replies.await_op(Op { reply: Reply::Forward, undo: Undo::Nothing });
         server.unnamed = None;
         self.request_open = true;
-        self.inbox.start += size;
     }
 
     /// A statement that PostgreSQL refuses; its error is told by the number of ours.

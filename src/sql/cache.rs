@@ -18,6 +18,8 @@ pub struct Cache {
     skeletons: Bounded<Key, Class, UnitWeighter, KeyState>,
     /// What was found out about texts and skeletons taken for reads, whatever version of the catalog they are by.
     learnt: Bounded<Key, Class, UnitWeighter, KeyState>,
+    /// First statements of transactions that read, and wrote later.
+    writers: Bounded<Key, (), UnitWeighter, KeyState>,
     hashing: Hashing,
     max_bytes: usize,
     /// Scratch for a skeleton.
@@ -30,12 +32,11 @@ impl Cache {
     /// At most `entries` texts and as many skeletons; a query longer than `max_bytes` counts as a write.
     /// `seed`: random, a secret of the process.
     pub fn new(entries: usize, max_bytes: usize, seed: u64) -> Self {
-        let bounded = || {
-            let entries = entries.max(1);
-            Bounded::with(entries, entries as u64, UnitWeighter, KeyState, Default::default())
-        };
+        let entries = entries.max(1);
+        let bounded = || Bounded::with(entries, entries as u64, UnitWeighter, KeyState, Default::default());
         let (exact, skeletons, learnt) = (bounded(), bounded(), bounded());
-        Self { exact, skeletons, learnt, hashing: Hashing::new(seed), max_bytes, buffer: Vec::new() }
+        let writers = Bounded::with(entries, entries as u64, UnitWeighter, KeyState, Default::default());
+        Self { exact, skeletons, learnt, writers, hashing: Hashing::new(seed), max_bytes, buffer: Vec::new() }
     }
 
     /// The class of a Query's or a Parse's text (without its final NUL), as `catalog` has it. Classes of other versions of
@@ -83,6 +84,26 @@ impl Cache {
         if skeleton(text, &mut self.buffer) {
             forget(self.hashing.key(&self.buffer));
         }
+    }
+
+    /// A transaction that began with this text, or one of the same skeleton, has written.
+    pub fn learn_writer(&mut self, text: &[u8]) {
+        let key = self.shape(text);
+        self.writers.insert(key, ());
+    }
+
+    /// Whether one has.
+    pub fn begins_writer(&mut self, text: &[u8]) -> bool {
+        if self.writers.is_empty() {
+            return false;
+        }
+        let key = self.shape(text);
+        self.writers.get(&key).is_some()
+    }
+
+    fn shape(&mut self, text: &[u8]) -> Key {
+        let is_skeleton = text.len() <= self.max_bytes && skeleton(text, &mut self.buffer);
+        self.hashing.key(if is_skeleton { &self.buffer } else { text })
     }
 
     /// Not found: told by the text, and by what was learnt of it.

@@ -5,6 +5,7 @@ mod consistency;
 mod lag;
 mod net;
 mod property;
+mod read_first;
 mod standby_faults;
 mod state;
 mod transactions;
