@@ -92,7 +92,12 @@ fn catalog() -> Knowledge {
     let names = named.into_iter().chain((0..1_000).map(|n| format!("table_{n}")));
     let relation =
         |(oid, name)| RelationRow { oid, schema: "public".into(), name, kind: 'r', ..RelationRow::default() };
-    let function = |n| FunctionRow { schema: "public".into(), name: format!("function_{n}"), is_volatile: n % 2 == 0 };
+    let function = |n| FunctionRow {
+        schema: "public".into(),
+        name: format!("function_{n}"),
+        is_volatile: n % 2 == 0,
+        ..FunctionRow::default()
+    };
     let relations = (1..).zip(names).map(relation).collect();
     let rows = Rows { relations, functions: (0..1_000).map(function).collect(), ..Rows::default() };
     Knowledge::new(FIRST_VERSION, None, rows)

@@ -70,7 +70,13 @@ async fn keep(shared: &Arc<Shared>, catalog: Arc<CatalogOf>) {
         let loader = Loader { shared, config: &config, credential: &credential, node: primary };
         let since = catalog.since();
         let known = signature.as_ref().filter(|(node, _)| *node == primary && is_loaded(&catalog));
-        let pause = match loader.load(&catalog, since, known.map(|(_, text)| text.as_str())).await {
+        let known = known.map(|(_, text)| text.as_str());
+        let mut loaded = loader.load(&catalog, since, known).await;
+        if loaded.is_err() {
+            // What is dropped while it is asked for is an error.
+            loaded = loader.load(&catalog, since, known).await;
+        }
+        let pause = match loaded {
             Ok(Loaded::Same) => refresh,
             Ok(Loaded::Outdated) => Duration::ZERO,
             Ok(Loaded::New(text)) => {

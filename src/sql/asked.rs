@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt::Debug;
 
-use super::catalog::{Catalog, FunctionFact, OperatorFact, RelationFact, TypeFact};
+use super::catalog::{Catalog, FunctionFact, OperatorFact, RelationFact, Tracing, TypeFact};
 
 /// Asks another catalog, and notes it.
 pub struct Asked<'a, C> {
@@ -59,6 +59,14 @@ impl<C: Catalog> Catalog for Asked<'_, C> {
 
     fn relation(&self, schema: Option<&str>, name: &str) -> RelationFact {
         self.note("relation", schema, name, self.catalog.relation(schema, name))
+    }
+
+    fn tracing(&self) -> Tracing {
+        self.catalog.tracing()
+    }
+
+    fn leaves_traces(&self, name: &str) -> bool {
+        self.catalog.leaves_traces(name)
     }
 
     fn type_name(&self, schema: Option<&str>, name: &str) -> TypeFact {

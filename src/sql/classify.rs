@@ -3,6 +3,7 @@
 use super::catalog::{Catalog, Tracing};
 use super::class::{Class, Effects, Reason};
 use super::keywords::{Verb, Words, verb};
+use super::scanner::{Scanner, Token};
 use super::statements::Statements;
 use super::traits::Traits;
 use super::{hint, own, query, utility};
@@ -58,7 +59,23 @@ fn classify_one(statement: &[u8], limits: Limits, catalog: &impl Catalog) -> Cla
             let unseen = if catalog.tracing() == Tracing::Anybody { Effects::CODE } else { Effects::NONE };
             Class::write(Reason::DataChange).with_effects(traits.effects.without(MADE_BY_INTO) | unseen)
         }
-        _ => utility::classify(verb, rest).with_effects(traits.effects.without(MADE_BY_INTO)),
+        _ => {
+            let unmade = if runs_what_it_names(verb, rest) { MADE_BY_INTO } else { MADE_BY_INTO.and(Effects::CODE) };
+            utility::classify(verb, rest).with_effects(traits.effects.without(unmade))
+        }
+    }
+}
+
+/// Whether a command runs code that it names, other than to define it, or to speak of it.
+fn runs_what_it_names(verb: Verb, rest: &[u8]) -> bool {
+    let stored = |token: Token| ["table", "materialized", "index"].iter().any(|word| token.is_word(rest, word));
+    match verb {
+        Verb::Declare | Verb::Prepare | Verb::Execute => true,
+        // TABLE … AS, and what an index is over; past OR REPLACE, UNLOGGED, UNIQUE and the like.
+        Verb::Create | Verb::Alter => Scanner::new(rest).take(3).any(stored),
+        // TRUNCATE t, REFRESH MATERIALIZED VIEW v: not GRANT … ON, COMMENT ON.
+        Verb::Utility => !Scanner::new(rest).any(|token| token.is_word(rest, "on")),
+        _ => false,
     }
 }
 

@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 
 use super::hint;
 use super::keywords::{Verb, verb};
-use super::scanner::{Scanner, TokenKind};
+use super::scanner::{Scanner, Token, TokenKind};
 
 /// 128 bits. Two texts with equal keys count as equal, so the seed must be a secret of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +48,7 @@ pub fn skeleton(text: &[u8], out: &mut Vec<u8>) -> bool {
     // what stands for literals is below it, no token begins with it
     out.extend(hint::of(text).map(|hint| 5 + hint as u8));
     let mut ended = false;
+    let mut before = [None; 2];
     for token in Scanner::new(text) {
         if token.is_symbol(text, b';') {
             ended = true;
@@ -66,6 +67,8 @@ pub fn skeleton(text: &[u8], out: &mut Vec<u8>) -> bool {
             TokenKind::Param => out.push(2),
             TokenKind::DollarString => out.push(3),
             TokenKind::BitString if !raw.contains(&b'\\') => out.push(4),
+            // which setting is asked for decides
+            TokenKind::String if names_setting(before, text) => out.extend_from_slice(raw),
             // strings that the parser may read otherwise than we do keep apart from plain ones
             TokenKind::String => out.push(0x10 | oddness(raw)),
             TokenKind::EscapeString => out.push(0x14 | oddness(raw)),
@@ -74,8 +77,19 @@ pub fn skeleton(text: &[u8], out: &mut Vec<u8>) -> bool {
             }
         }
         out.push(0);
+        before = [Some(token), before[0]];
     }
     true
+}
+
+/// Behind `current_setting (`.
+fn names_setting([parenthesis, name]: [Option<Token>; 2], text: &[u8]) -> bool {
+    let is_call = |token: Token| {
+        let raw = token.text(text);
+        let name = raw.strip_prefix(b"\"").and_then(|raw| raw.strip_suffix(b"\"")).unwrap_or(raw);
+        name.eq_ignore_ascii_case(b"current_setting")
+    };
+    parenthesis.is_some_and(|token| token.is_symbol(text, b'(')) && name.is_some_and(is_call)
 }
 
 /// A backslash (1), more than one line (2).
@@ -184,6 +198,8 @@ mod tests {
         same("select 1 + 1", "select 1 - 1", false);
         same("select a from t", "select a from t for update", false);
         same("values (1)", "values (1, 2)", false);
+        same("select current_setting('a.b')", "select current_setting('port')", false);
+        same("select \"current_setting\" ('a.b')", "select \"current_setting\" ('port')", false);
     }
 
     #[test]

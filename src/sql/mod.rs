@@ -7,6 +7,7 @@
 pub mod asked;
 mod assigned;
 pub mod cache;
+mod carried;
 pub mod catalog;
 pub mod class;
 pub mod classify;

@@ -5,13 +5,15 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArgumentClause, FunctionArguments, Ident,
-    ObjectName, Query, Select, SelectFlavor, SelectItem, SetExpr, Statement, TableFactor, Visit, Visitor,
+    AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentClause, FunctionArguments, Ident, ObjectName, Query, Select, SelectFlavor, SelectItem, SetExpr,
+    Statement, TableFactor, Value, Visit, Visitor,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Tokenizer;
 
+use super::carried;
 use super::catalog::{BuiltIn, Catalog, FunctionFact, TypeFact};
 use super::class::Reason;
 use super::dialect;
@@ -126,7 +128,10 @@ impl<C: Catalog> PlainRead<'_, C> {
                 }
             }
         }
-        self.call(&function.name)
+        match self.call(&function.name) {
+            ControlFlow::Break(Reason::NodeLocal) if asks_for_carried(function) => ControlFlow::Continue(()),
+            verdict => verdict,
+        }
     }
 
     /// `row.name` may be a call of `name(row)` ("Using Composite Types in Queries"): only the database's own functions take
@@ -251,6 +256,25 @@ impl<C: Catalog> Visitor for PlainRead<'_, C> {
             }
             other => require(is_listed(other)),
         }
+    }
+}
+
+/// `current_setting('app.tenant')`, or another one that is the same everywhere.
+fn asks_for_carried(function: &Function) -> bool {
+    let is_current_setting = function
+        .name
+        .0
+        .last()
+        .and_then(|part| part.as_ident())
+        .is_some_and(|name| scope::folded(name) == "current_setting");
+    let FunctionArguments::List(list) = &function.args else { return false };
+    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) = list.args.first() else { return false };
+    let first = if let Expr::Cast { expr, .. } = first { expr } else { first };
+    match first {
+        Expr::Value(value) if is_current_setting => {
+            matches!(&value.value, Value::SingleQuotedString(name) if carried::is_carried(name))
+        }
+        _ => false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the tokens of one statement tell without any parser: session effects, and marks of a write.
 
+use super::carried::asks_for_carried;
 use super::catalog::{Catalog, FunctionFact, OperatorFact, Tracing};
 use super::class::{Effects, Reason};
 use super::keywords::identifier;
@@ -38,7 +39,8 @@ impl Traits {
     }
 
     fn say(&mut self, reason: Reason) {
-        self.against = self.against.or(Some(reason));
+        // Settings are the least of it: they are carried along.
+        self.against = self.against.filter(|first| *first != Reason::SessionCommand).or(Some(reason));
     }
 
     fn note(&mut self, token: Token, window: Window, text: &[u8], catalog: &impl Catalog) {
@@ -112,19 +114,59 @@ impl Traits {
             "pg_advisory_lock" | "pg_advisory_lock_shared" | "pg_try_advisory_lock" | "pg_try_advisory_lock_shared" => {
                 self.effects |= Effects::ADVISORY_LOCK;
             }
-            "set_config" if !last_argument_is_true(arguments, text) => self.effects |= Effects::SET_CONFIG,
+            "set_config" if !last_argument_is_true(arguments.clone(), text) => self.effects |= Effects::SET_CONFIG,
             // the generator's state is the session's, as the setting `seed` is
             "setseed" => self.effects |= Effects::SET_CONFIG,
             "pg_replication_origin_session_setup" => self.effects |= Effects::UNKNOWN,
             _ => {}
         }
         match catalog.function(schema.as_deref(), name) {
+            // It writes nothing: the session's it is.
+            FunctionFact::Writes if name == "set_config" => self.say(Reason::SessionCommand),
             FunctionFact::Writes => self.say(Reason::WritingFunction),
+            FunctionFact::NodeLocal if name == "current_setting" && asks_for_carried(arguments, text) => {}
             FunctionFact::NodeLocal => self.say(Reason::NodeLocal),
             FunctionFact::Volatile => self.say(Reason::VolatileFunction),
+            // Whose it is nobody knows yet.
+            FunctionFact::Unknown if catalog.tracing() == Tracing::Anybody && !is_of_grammar(name, window, text) => {
+                self.effects |= Effects::CODE;
+            }
             FunctionFact::Harmless | FunctionFact::Unknown => {}
         }
     }
+}
+
+/// A word of the grammar, or a table with its columns: what stands before a parenthesis and calls nothing.
+fn is_of_grammar(name: &str, window: Window, text: &[u8]) -> bool {
+    const WORDS: [&str; 24] = [
+        "and",
+        "as",
+        "by",
+        "else",
+        "filter",
+        "from",
+        "group",
+        "having",
+        "in",
+        "is",
+        "join",
+        "like",
+        "not",
+        "on",
+        "or",
+        "over",
+        "returning",
+        "select",
+        "set",
+        "then",
+        "using",
+        "values",
+        "when",
+        "where",
+    ];
+    let is_table =
+        |before: Token| ["into", "update", "table", "with", "as"].iter().any(|word| before.is_word(text, word));
+    WORDS.binary_search(&name).is_ok() || window[1].is_some_and(is_table)
 }
 
 /// The operator as it stands, `OPERATOR(schema.x)` included.

@@ -4,7 +4,7 @@
 use super::catalog::Catalog;
 use super::class::{Begin, Class, Effects, Kind, Reason};
 use super::keywords::{Verb, Words};
-use super::{ddl, set};
+use super::{carried, ddl, set};
 
 /// The class of a command whose text after its verb is `rest`.
 pub(super) fn classify(verb: Verb, rest: &[u8]) -> Class {
@@ -102,35 +102,9 @@ fn rollback(words: &mut Words) -> Class {
 /// Settings belong to a node, but for those that belong to the session, the transaction or the database, and those that
 /// were given to all nodes when the first one was made.
 fn show(words: &mut Words) -> Class {
-    const SAME_EVERYWHERE: [&str; 24] = [
-        "application_name",
-        "block_size",
-        "client_encoding",
-        "data_checksums",
-        "datestyle",
-        "integer_datetimes",
-        "intervalstyle",
-        "is_superuser",
-        "lc_collate",
-        "lc_ctype",
-        "max_function_args",
-        "max_identifier_length",
-        "max_index_keys",
-        "search_path",
-        "segment_size",
-        "server_encoding",
-        "server_version",
-        "server_version_num",
-        "session_authorization",
-        "standard_conforming_strings",
-        "timezone",
-        "transaction_isolation",
-        "wal_block_size",
-        "wal_segment_size",
-    ];
     let words_of_names = [&["time", "zone"][..], &["transaction", "isolation", "level"], &["session", "authorization"]];
     let harmless = words_of_names.iter().any(|name| words.take_all(name))
-        || words.name().is_some_and(|name| SAME_EVERYWHERE.contains(&name.as_str()));
+        || words.name().is_some_and(|name| carried::is_the_same(&name));
     if harmless && words.at_end() { Class::read() } else { Class::write(Reason::NodeLocal) }
 }
 

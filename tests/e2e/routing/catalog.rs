@@ -43,6 +43,10 @@ const SCHEMA: &str = "
     INSERT INTO guarded VALUES (1);
     ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
     CREATE POLICY p ON guarded USING (odd(a));
+    CREATE TABLE tenants (a int, tenant text);
+    INSERT INTO tenants VALUES (1, 'one');
+    ALTER TABLE tenants ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY p ON tenants USING (tenant = current_setting('app.tenant', true));
 ";
 
 struct Database<'a> {
@@ -99,6 +103,8 @@ fn what_a_name_reaches_decides_where_it_is_read() {
         "SELECT node(), adds_all(a) FROM t",
         "SELECT node(), pg_catalog.lower('A')",
         "SELECT node(), (1::positive)",
+        "SELECT node(), count(a) FROM tenants",
+        "SELECT node(), count(a) FROM tenants WHERE tenant = current_setting('app.tenant', true)",
         "WITH u AS (SELECT 1 AS a) SELECT node(), a FROM u",
         "SELECT node(), count(*) FROM pg_class",
         "SELECT node(), count(*) FROM information_schema.tables",

@@ -179,9 +179,10 @@ async fn a_transaction_that_says_it_only_reads_runs_on_one_standby() {
         }
         panic!("{begin:?} does not go to a standby");
     };
-    let ways: [&[&str]; 7] = [
+    let ways: [&[&str]; 8] = [
         &["BEGIN READ ONLY"],
         &["BEGIN", "SET TRANSACTION READ ONLY"],
+        &["BEGIN READ ONLY", "SELECT set_config('app.tenant', 'one', true), set_config('search_path', 'public', true)"],
         &["BEGIN", "set transaction isolation level repeatable read, read only"],
         &["BEGIN READ WRITE", "SET TRANSACTION READ ONLY"],
         &[
@@ -205,11 +206,12 @@ async fn a_transaction_that_says_it_only_reads_runs_on_one_standby() {
         client.query("RESET default_transaction_read_only").await;
     }
     // What can't be said of a standby's transaction, and what the role's own default says.
-    let to_primary: [&[&str]; 4] = [
+    let to_primary: [&[&str]; 5] = [
         &["BEGIN READ ONLY", "SET TRANSACTION READ WRITE"],
         &["BEGIN", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY"],
         &["BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"],
         &["BEGIN", "SAVEPOINT a"],
+        &["BEGIN READ ONLY", "SELECT set_config('app.tenant', 'one', true), pg_advisory_xact_lock(1)"],
     ];
     for begin in to_primary {
         for sql in begin {
