@@ -11,6 +11,39 @@ pub struct Asked<'a, C> {
     said: RefCell<Vec<String>>,
 }
 
+/// Reserved words ("SQL Key Words") with a parenthesis behind them.
+const SYNTAX: [&str; 29] = [
+    "all",
+    "and",
+    "any",
+    "array",
+    "as",
+    "by",
+    "case",
+    "distinct",
+    "else",
+    "except",
+    "exists",
+    "fetch",
+    "filter",
+    "from",
+    "having",
+    "in",
+    "intersect",
+    "limit",
+    "not",
+    "offset",
+    "on",
+    "or",
+    "over",
+    "select",
+    "some",
+    "then",
+    "union",
+    "values",
+    "when",
+];
+
 /// A statement can name any number of things.
 const MAX_NOTED: usize = 50;
 
@@ -50,7 +83,9 @@ impl<C: Catalog> Catalog for Asked<'_, C> {
     }
 
     fn function(&self, schema: Option<&str>, name: &str) -> FunctionFact {
-        self.note("function", schema, name, self.catalog.function(schema, name))
+        let fact = self.catalog.function(schema, name);
+        // `IN (…)` and the like look like calls, and are asked about like them.
+        if schema.is_none() && SYNTAX.contains(&name) { fact } else { self.note("function", schema, name, fact) }
     }
 
     fn operator(&self, schema: Option<&str>, name: &str) -> OperatorFact {

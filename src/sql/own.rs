@@ -29,14 +29,13 @@ fn of(class: Class, own: Own) -> Class {
 
 /// The statement that `EXPLAIN ROUTE` asks about, with the comments at both ends of the text.
 pub fn explained(text: &[u8]) -> Option<Vec<u8>> {
-    let explain = Scanner::new(text).find(|token| !token.is_symbol(text, b';'))?;
-    let rest = &text[explain.end..];
-    let mut words = Words::new(rest);
-    if !explain.is_word(text, "explain") || !words.take("route") {
+    let mut tokens = Scanner::new(text).skip_while(|token| token.is_symbol(text, b';'));
+    let (explain, route) = (tokens.next()?, tokens.next()?);
+    if !explain.is_word(text, "explain") || !route.is_word(text, "route") {
         return None;
     }
-    let asked = &rest[words.position()..];
-    if asked.is_empty() || Statements::new(asked).nth(1).is_some() {
+    let asked = text[route.end..].trim_ascii_start();
+    if Scanner::new(asked).next().is_none() || Statements::new(asked).nth(1).is_some() {
         return None;
     }
     Some([&text[..explain.start], asked].concat())

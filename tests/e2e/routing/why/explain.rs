@@ -42,8 +42,15 @@ async fn a_decision_is_explained_in_each_protocol() {
     client.query("SET pgherd.route = 'primary'").await;
     has(&text(&client.execute("e", &["x"]).await), &["Primary pg1", "pgherd.route says so", "pgherd.route: primary"]);
     client.query("RESET pgherd.route").await;
-    let hinted = "/* pgherd: standby */ EXPLAIN ROUTE SELECT my_function()";
-    has(&text(&client.query(hinted).await), &["Hint: standby", "(claimed)", "function my_function is "]);
+    for hinted in [
+        "/* pgherd: standby */ EXPLAIN ROUTE SELECT my_function()",
+        "EXPLAIN ROUTE /* pgherd: standby */ SELECT my_function()",
+        "EXPLAIN ROUTE SELECT my_function() /* pgherd: standby */",
+    ] {
+        has(&text(&client.query(hinted).await), &["Hint: standby", "(claimed)", "function my_function is "]);
+    }
+    let told = text(&client.query("EXPLAIN ROUTE SELECT 1 IN (1) WHERE EXISTS (VALUES (1))").await);
+    assert!(!told.contains("function "), "{told}");
     // In a transaction there is nothing to choose.
     client.query("BEGIN").await;
     client.query(&format!("INSERT INTO {}.t VALUES (1)", role.name)).await;
