@@ -140,6 +140,8 @@ impl Session {
                 self.raw(header);
                 self.wrote = true;
                 self.runs(Doing::of(Class::write(Reason::WritingFunction)));
+                // A function of which only the number is known.
+                self.doubt("", true);
                 self.await_answer(Awaited::FunctionCall);
             }
             b'c' | b'f' => {

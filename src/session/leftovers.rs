@@ -51,7 +51,7 @@ impl Session {
         let known = self.catalog.known();
         // Of code that is not called by its name (a trigger's, a view's) or that calls other code.
         let (settings, hides) = known.settings_of_code();
-        doubts.resets |= unknown || hides;
+        doubts.resets |= unknown || hides || settings.len() > MAX_NAMES;
         settings.iter().take(MAX_NAMES).for_each(|name| add(&mut doubts.settings, name));
         doubts.note(text);
         self.settings.discards = false;
@@ -141,8 +141,12 @@ impl Session {
 impl Doubts {
     fn note(&mut self, text: &str) {
         for (word, is_called) in words(text.as_bytes()) {
-            if word.len() <= 2 * MAX_NAME && word.contains('.') && self.settings.len() < MAX_NAMES {
-                add(&mut self.settings, word);
+            if word.len() <= 2 * MAX_NAME && word.contains('.') {
+                // There are more names than are asked for.
+                self.resets |= self.settings.len() >= MAX_NAMES;
+                if self.settings.len() < MAX_NAMES {
+                    add(&mut self.settings, word);
+                }
             }
             let name = word.rsplit('.').next().unwrap_or(word);
             if is_called && name.len() <= MAX_NAME && self.functions.len() < MAX_NAMES {

@@ -47,7 +47,7 @@ impl Traits {
         self.target(token, window, text);
         if matches!(token.kind, TokenKind::Word | TokenKind::Quoted)
             && catalog.tracing() == Tracing::Some
-            && identifier(token, text).is_some_and(|name| catalog.leaves_traces(&name))
+            && names_traces(token, text, catalog)
         {
             self.effects |= Effects::CODE;
         }
@@ -133,6 +133,16 @@ impl Traits {
             }
             FunctionFact::Harmless | FunctionFact::Unknown => {}
         }
+    }
+}
+
+/// By what the token is as an identifier.
+fn names_traces(token: Token, text: &[u8], catalog: &impl Catalog) -> bool {
+    let raw = token.text(text);
+    let is_folded = token.kind == TokenKind::Word && !raw.iter().any(u8::is_ascii_uppercase);
+    match std::str::from_utf8(raw) {
+        Ok(name) if is_folded => catalog.leaves_traces(name),
+        _ => identifier(token, text).is_some_and(|name| catalog.leaves_traces(&name)),
     }
 }
 

@@ -258,6 +258,19 @@ async fn code_is_asked_about_wherever_a_statement_hides_it() {
             assert_eq!(other.value(told).await, "", "{way:?}");
         }
     }
+    // By its number.
+    let mut client = stage.client().await;
+    let number: u32 = client.value("SELECT 'sets(text)'::regprocedure::oid").await.parse().unwrap();
+    let body = [&number.to_be_bytes()[..], &[0, 0, 0, 1, 0, 0, 0, 1, b'1', 0, 0]].concat();
+    client.send(&[b"F\0\0\0", &[body.len() as u8 + 4][..], &body].concat()).await;
+    assert_eq!(client.answer().await.kinds, "VZ");
+    client.terminate().await;
+    let mut others = [stage.client().await, stage.client().await];
+    for other in &mut others {
+        all(other, &["BEGIN"]).await;
+        assert_eq!(other.value(told).await, "");
+    }
+    drop(others);
     // A lock that would be taken on whatever node, a setting of any name, and the state of a generator.
     for (way, pin) in
         [("SELECT locks()", "advisory lock"), ("SELECT any_of($1, $2)", "setting"), ("SELECT setseed(0.5)", "setting")]
