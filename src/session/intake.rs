@@ -133,17 +133,7 @@ impl Session {
                 self.request_open = self.replies.copy.is_open() && self.request_open;
                 self.await_answer(Awaited::Sync);
             }
-            b'F' => {
-                if !self.replies.copy.is_open() {
-                    self.mark_request(Undo::Nothing);
-                }
-                self.raw(header);
-                self.wrote = true;
-                self.runs(Doing::of(Class::write(Reason::WritingFunction)));
-                // A function of which only the number is known.
-                self.doubt("", true);
-                self.await_answer(Awaited::FunctionCall);
-            }
+            b'F' => self.take_function_call(header),
             b'c' | b'f' => {
                 self.raw(header);
                 self.replies.copy_ends(self.request_open);
@@ -157,6 +147,18 @@ impl Session {
             }
         }
         Ok(None)
+    }
+
+    fn take_function_call(&mut self, header: Header) {
+        if !self.replies.copy.is_open() {
+            self.mark_request(Undo::Nothing);
+        }
+        self.raw(header);
+        self.wrote = true;
+        self.runs(Doing::of(Class::write(Reason::WritingFunction)));
+        // Only its number is known.
+        self.doubt("", true);
+        self.await_answer(Awaited::FunctionCall);
     }
 
     /// A Parse or Close where names mean what they say.
