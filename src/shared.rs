@@ -87,6 +87,13 @@ impl Shared {
 
     /// Microseconds since the process started: what the `*_us` marks of the registries hold.
     pub fn now_us(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.us_at(Instant::now())
+    }
+
+    /// The same of a moment that is known already.
+    #[inline]
+    pub fn us_at(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.started);
+        since.as_secs() * 1_000_000 + u64::from(since.subsec_micros())
     }
 }

@@ -12,13 +12,23 @@ pub struct Buffer {
     pub mark: Option<usize>,
     /// Bytes that were dropped in front of it since it was taken: what a position counts from.
     dropped: usize,
+    /// Room for a list of ranges of it, for whoever wants one: kept with it, so that no list is made anew.
+    pub ranges: Vec<(usize, usize)>,
 }
 
 /// Buffers of one size, ready to be used again. One per worker, so the lock is never contended.
 pub struct Buffers {
     size: usize,
-    free: Mutex<Vec<Box<[u8]>>>,
+    free: Mutex<Vec<Spare>>,
 }
+
+struct Spare {
+    bytes: Box<[u8]>,
+    ranges: Vec<(usize, usize)>,
+}
+
+/// A longer list of ranges is not kept.
+const MAX_RANGES: usize = 64;
 
 /// More spare buffers than this are given back to the allocator.
 const MAX_FREE: usize = 256;
@@ -125,17 +135,20 @@ impl Buffers {
     /// An empty buffer of the usual size.
     pub fn take(&self) -> Buffer {
         let spare = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let bytes = spare.unwrap_or_else(|| vec![0; self.size].into_boxed_slice());
-        Buffer { bytes, ..Buffer::default() }
+        let Spare { bytes, ranges } =
+            spare.unwrap_or_else(|| Spare { bytes: vec![0; self.size].into_boxed_slice(), ranges: Vec::new() });
+        Buffer { bytes, ranges, ..Buffer::default() }
     }
 
     /// Takes a buffer back; one that has grown is dropped.
     pub fn give(&self, buffer: &mut Buffer) {
-        let bytes = std::mem::replace(buffer, Buffer::none()).bytes;
+        let Buffer { bytes, mut ranges, .. } = std::mem::replace(buffer, Buffer::none());
         if bytes.len() == self.size {
+            ranges.clear();
+            ranges.shrink_to(MAX_RANGES);
             let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
             if free.len() < MAX_FREE {
-                free.push(bytes);
+                free.push(Spare { bytes, ranges });
             }
         }
     }

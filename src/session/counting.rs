@@ -6,7 +6,7 @@ use super::{Session, WorkerCell};
 use crate::cluster::NodeId;
 use crate::route::{TxStatus, Why};
 use crate::sql::shapes::{Shape, Shapes, Went};
-use crate::sql::{Cache, Class, Kind, Reason};
+use crate::sql::{Cache, Class, Kind, Reason, Told};
 use crate::wire::error::PgError;
 
 /// What a session counts by.
@@ -33,11 +33,11 @@ impl Counting {
 impl Session {
     /// What a statement is counted by; none: it is of no interest by itself (transaction control, SET).
     #[inline]
-    pub(super) fn shape_of(&self, class: Class, text: &[u8]) -> Option<Shape> {
-        if !matches!(class.kind, Kind::Other | Kind::Several | Kind::Mixed) {
+    pub(super) fn shape_of(&self, told: &Told, text: &[u8]) -> Option<Shape> {
+        if !matches!(told.class.kind, Kind::Other | Kind::Several | Kind::Mixed) {
             return None;
         }
-        Some(self.worker.shapes().of(text, &self.database, self.counting.salt))
+        Some(self.worker.shapes().of(text, told.alike, &self.database, self.counting.salt))
     }
 
     /// A statement is on its way to `node`.

@@ -17,7 +17,7 @@ pub struct Round {
     pub failed: bool,
     pub ends: Ends,
     /// The error of an injected round.
-    pub injected_error: Option<PgError>,
+    pub injected_error: Option<Box<PgError>>,
 }
 
 /// The transactions that ended within a round, by the tags of their CommandComplete. (So does ROLLBACK TO count.)

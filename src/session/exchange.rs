@@ -90,7 +90,7 @@ impl Session {
             Ok(Ended::Again) => return Box::pin(self.ask_elsewhere(exchange)).await,
             _ => {}
         }
-        self.worker.buffers.give(&mut exchange.buffer);
+        exchange.give_buffer(&self.worker.buffers);
         self.let_request_go();
         match ended {
             Ok(Ended::Released | Ended::Lost | Ended::Again) => Ok(()),
@@ -112,6 +112,8 @@ impl Session {
     fn poll_exchange(&mut self, ex: &mut Exchange, cx: &mut Context<'_>) -> Poll<Result<Ended, Close>> {
         loop {
             let mut moved = false;
+            // It has been asked for nothing yet and has nothing to say: the request comes first.
+            let has_work = ex.sent_at.is_none() && !ex.lost && (ex.fresh || !self.outbox.is_empty());
             if (ex.lost || ex.again.is_some()) && self.inbox.mark.is_some() && !self.replies.outline.is_past {
                 // The client need not know of what was begun.
                 ex.withhold();
@@ -142,7 +144,7 @@ impl Session {
                 if self.is_between_transactions() && self.entry.kick.is_set(cx) {
                     return Poll::Ready(Err(Close::Kicked));
                 }
-                moved |= self.poll_from_server(ex, cx)?.is_ready();
+                moved |= !has_work && self.poll_from_server(ex, cx)?.is_ready();
             }
             if ex.server.is_some() && !ex.lost && ex.again.is_none() {
                 if !self.outbox.is_empty() {
@@ -152,6 +154,9 @@ impl Session {
                 if self.outbox.is_empty() && may_take {
                     moved |= self.poll_from_client(ex, cx)?.is_ready();
                 }
+            }
+            if !moved && has_work && ex.forward.is_empty() {
+                moved = self.poll_from_server(ex, cx)?.is_ready();
             }
             if !moved && self.gives_up(ex, cx) {
                 ex.lost = true;
@@ -192,26 +197,6 @@ impl Session {
     /// Every request is answered, none is half sent.
     pub(super) fn is_quiet(&self) -> bool {
         self.replies.is_quiet() && self.outbox.is_empty() && !self.request_open && self.passing == 0
-    }
-
-    /// A switchover waits for transactions, not for sessions that only keep their server.
-    fn note_rest(&self, ex: &Exchange) {
-        if let Some(server) = &ex.server {
-            server.entry.set_at_rest(self.status == TxStatus::Idle && self.is_quiet() && ex.forward.is_empty());
-        }
-    }
-
-    /// A session that waits for its client in the middle of a transaction holds no buffers.
-    fn rest_buffers(&mut self, ex: &mut Exchange) {
-        if self.replies.is_quiet() {
-            // What a slow client has not got yet still lies in it.
-            if ex.forward.is_empty() && ex.withheld.is_empty() && ex.buffer.is_empty() && !ex.buffer.is_none() {
-                self.worker.buffers.give(&mut ex.buffer);
-            }
-            if self.inbox.is_empty() && self.outbox.is_empty() && !self.inbox.is_none() {
-                self.worker.buffers.give(&mut self.inbox);
-            }
-        }
     }
 }
 
@@ -270,6 +255,7 @@ impl Session {
             _ => return Poll::Ready(Err(Close::ByClient)),
         };
         self.cell().received.add(read as u64);
+        self.ahead = None;
         ex.fresh = true;
         if self.replies.is_quiet() {
             self.request_at = Instant::now();
@@ -313,7 +299,7 @@ impl Session {
         let Some(server) = ex.server.as_mut() else { return Poll::Pending };
         if ex.buffer.is_none() {
             match server.stream.poll_read_ready(cx) {
-                Poll::Ready(_) => ex.buffer = self.worker.buffers.take(),
+                Poll::Ready(_) => ex.take_buffer(&self.worker.buffers),
                 Poll::Pending => return Poll::Pending,
             }
         }

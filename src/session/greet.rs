@@ -60,5 +60,5 @@ pub(super) async fn run(server: &mut Server, sql: &str) -> Result<(), PgError> {
     for (name, value) in replies.reported.drain(..) {
         server.set_reported(&name, &value);
     }
-    round.injected_error.map_or(Ok(()), Err)
+    round.injected_error.map_or(Ok(()), |error| Err(*error))
 }

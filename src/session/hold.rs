@@ -30,13 +30,13 @@ impl Session {
             let pool = self.pool_on(node);
             self.pool = Arc::clone(&pool);
             if let Some(checkout) = pool.try_checkout(self.worker.index) {
-                return Ok(self.lent(checkout, asked));
+                return Ok(self.lent(checkout, asked, asked));
             }
         }
         self.begin_wait();
         let waited = Box::pin(self.acquire_later(class, target, asked)).await;
         match (waited, self.end_wait()) {
-            (Ok(checkout), false) => Ok(self.lent(checkout, asked)),
+            (Ok(checkout), false) => Ok(self.lent(checkout, asked, Instant::now())),
             (waited, true) => {
                 if let Ok(checkout) = waited {
                     checkout.give_back(Instant::now());
@@ -192,9 +192,8 @@ impl Session {
         }
     }
 
-    /// Notes that this session has `checkout`.
-    fn lent(&mut self, checkout: Checkout, asked: Instant) -> Checkout {
-        let now = Instant::now();
+    /// Notes that this session has `checkout` from `now` on.
+    fn lent(&mut self, checkout: Checkout, asked: Instant, now: Instant) -> Checkout {
         let waited = now.saturating_duration_since(asked);
         let cell = self.cell();
         cell.assignments.add(1);
@@ -203,7 +202,7 @@ impl Session {
         self.transaction_at = now;
         self.request_at = now;
         self.avoid = Avoid::NOBODY;
-        checkout.lent_to(self.entry.id, self.shared.now_us());
+        checkout.lent_to(self.entry.id, self.shared.us_at(now));
         self.entry.server_id.store(checkout.entry.id, Relaxed);
         self.entry.set_state(ClientState::Active);
         self.entry.lock_cancel().what = Running::On { node: checkout.node, key: Arc::clone(&checkout.key) };

@@ -39,7 +39,7 @@ impl Session {
             if self.passing > 0 {
                 let from = self.inbox.start;
                 let count = self.passing.min(self.inbox.end - from);
-                self.outbox.push_client(from, from + count);
+                self.outbox.push_client(&self.inbox, from, from + count);
                 self.inbox.start += count;
                 self.passing -= count;
                 if self.passing > 0 {
@@ -216,7 +216,7 @@ impl Session {
     /// The header at the front is all that PostgreSQL needs to say goodbye.
     pub(super) fn pass_header(&mut self) -> Close {
         self.shared.counters.protocol_violations.add(1);
-        self.outbox.push_client(self.inbox.start, self.inbox.start + HEADER);
+        self.outbox.push_client(&self.inbox, self.inbox.start, self.inbox.start + HEADER);
         self.inbox.start += HEADER;
         Close::ServerGone
     }
@@ -242,16 +242,18 @@ impl Session {
         self.mark_request(undo);
         if whole {
             let from = self.inbox.start;
+            let ahead = self.told_ahead();
             let frame = self.inbox.range(from, from + header.size);
             if let Some(text) = frontend::query_text(frame) {
-                let class = self.classify(text);
+                let told = ahead.unwrap_or_else(|| self.tell(text));
+                let class = told.class;
                 if let Some(error) = self.refusal(class, text).or_else(|| self.writes_late(class)) {
                     return self.refuse_query(header.size, error);
                 }
                 self.wrote |= class.may_write();
                 self.note_commit(class);
                 self.runs(Doing::of(class));
-                let shape = self.shape_of(class, self.inbox.range(from + HEADER, from + header.size - 1));
+                let shape = self.shape_of(&told, self.inbox.range(from + HEADER, from + header.size - 1));
                 self.count_statement(server.node, class, shape);
                 self.remember_text(from + HEADER, from + header.size - 1);
                 if let Kind::Own(own) = class.kind {

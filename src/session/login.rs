@@ -235,6 +235,7 @@ impl Ready {
             request_open: false,
             flushed: false,
             routed: false,
+            ahead: None,
             passing: 0,
             skipping: false,
             commit_bound_in: None,

@@ -31,6 +31,7 @@ mod read_first;
 mod remarks;
 mod replies;
 mod resolve;
+mod rest;
 mod rounds;
 mod settings;
 mod skipping;
@@ -73,7 +74,7 @@ use crate::server::Server;
 use crate::shared::Shared;
 use crate::sql::catalog::Catalog;
 use crate::sql::shapes::{Counts, Shapes};
-use crate::sql::{Cache, Class};
+use crate::sql::{Cache, Class, Told};
 use crate::stats::PoolCounters;
 use crate::wire::error::PgError;
 use crate::wire::frame::HEADER;
@@ -141,6 +142,9 @@ pub struct Session {
     flushed: bool,
     /// The request at the front was routed to the server at hand.
     routed: bool,
+    /// What the survey was told of the text of the Query or Parse at that place of the inbox (`Buffer::lasting`). It holds
+    /// until the inbox is read into again.
+    ahead: Option<(usize, Told)>,
     /// Bytes of the frame at the front that go as they lie. Without a server: that are dropped.
     passing: usize,
     /// An error was answered for a request that had no server: its messages up to Sync are dropped.
@@ -222,7 +226,7 @@ impl Session {
             return self.skip_request(ends).await;
         }
         self.request_at = Instant::now();
-        self.entry.request_at_us.store(self.shared.now_us(), Relaxed);
+        self.entry.request_at_us.store(self.shared.us_at(self.request_at), Relaxed);
         if let Some(answer) = self.answer_alone(class.as_ref()) {
             return self.send(answer).await;
         }
@@ -295,6 +299,7 @@ impl Session {
         if self.inbox.is_empty() && !self.inbox.is_none() {
             self.worker.buffers.give(&mut self.inbox);
         }
+        self.ahead = None;
         let Self { client, inbox, worker, entry, begin, .. } = self;
         let read = std::future::poll_fn(|cx| {
             // Behind a held BEGIN its client is in a transaction: a drain waits for it as for any other.
@@ -317,21 +322,38 @@ impl Session {
 
     #[inline]
     fn classify(&self, text: &[u8]) -> Class {
-        self.classify_by(text).0
+        self.tell(text).class
     }
 
     /// With the version of the catalog that it is by.
     fn classify_by(&self, text: &[u8]) -> (Class, u64) {
-        let known = self.catalog.known();
-        (self.worker.classes().classify(text, &**known), known.version())
+        let Told { class, version, .. } = self.tell(text);
+        (class, version)
+    }
+
+    fn tell(&self, text: &[u8]) -> Told {
+        self.worker.classes().tell(text, &**self.catalog.known())
+    }
+
+    /// What is told already of the message at the front.
+    #[inline]
+    fn told_ahead(&mut self) -> Option<Told> {
+        let (at, told) = self.ahead.take()?;
+        (at == self.inbox.lasting(self.inbox.start)).then_some(told)
     }
 
     fn survey(&mut self) -> Survey {
-        let Self { inbox, worker, names, catalog, .. } = self;
+        let Self { inbox, worker, names, catalog, ahead, .. } = self;
+        *ahead = None;
         let known = catalog.known();
         let mut classes = worker.classes();
         let class_of = |piece: Piece<'_>| match piece {
-            Piece::Text(text) => Some(classes.classify(text, &**known)),
+            Piece::Text(text) => {
+                let told = classes.tell(text, &**known);
+                // Of a later message: it will not be found at this place.
+                ahead.get_or_insert((inbox.lasting(inbox.start), told));
+                Some(told.class)
+            }
             Piece::Statement(name) => names.class_by(name, known.version(), |text| classes.classify(text, &**known)),
         };
         survey::survey(inbox.filled(), class_of)

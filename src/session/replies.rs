@@ -78,7 +78,7 @@ pub struct Replies {
     /// What was seen of the answer to the request that comes next.
     pub outline: Outline,
     ends: Ends,
-    pub(super) injected_error: Option<PgError>,
+    pub(super) injected_error: Option<Box<PgError>>,
     /// Of a session whose server was asked for them.
     pub leftovers: Option<Box<Leftovers>>,
     pub told: Told,
@@ -288,6 +288,9 @@ impl Replies {
                 self.rest_forwarded = header.tag == b'A' || (!injected && !muted);
                 if self.rest_forwarded {
                     self.forwards(header.tag);
+                    if matches!(header.tag, b'D' | b'd') {
+                        self.rest = frame::run_length(buffer.filled(), header.tag);
+                    }
                 }
             }
         }
@@ -395,7 +398,7 @@ impl Replies {
         self.errors += 1;
         self.copy.failed();
         if self.is_injected() {
-            self.injected_error = Some(PgError::parse(body));
+            self.injected_error = Some(Box::new(PgError::parse(body)));
         }
         self.prelude.meet(b'E');
         self.skip_rest_of_request();

@@ -25,7 +25,7 @@ impl Session {
         if let Some(error) = round.injected_error {
             server.settings = Default::default();
             self.dirty = true;
-            return Err(Close::Error(PgError { severity: "FATAL".into(), ..error }));
+            return Err(Close::Error(PgError { severity: "FATAL".into(), ..*error }));
         }
         if self.is_quiet() {
             self.lost_names.clear();

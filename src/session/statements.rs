@@ -14,7 +14,7 @@ use crate::client::registry::Pin;
 use crate::route::TxStatus;
 use crate::server::Server;
 use crate::server::prepared::{NOBODY, PREFIX, push_name};
-use crate::sql::{Class, Kind};
+use crate::sql::{Kind, Told};
 use crate::wire::error::{PgError, sqlstate};
 use crate::wire::frame::{self, HEADER, Header};
 use crate::wire::frontend::{self, Named};
@@ -34,14 +34,14 @@ impl Session {
             self.parse_large(server, header);
             return Ok(None);
         }
+        let ahead = self.told_ahead();
         let frame = self.inbox.range(from, from + header.size);
         let Some(parse) = frontend::parse(frame) else {
             self.raw(header);
             return Ok(None);
         };
-        let by = self.classify_by(parse.text);
-        let class = by.0;
-        if let Some(error) = self.refusal(class, parse.text) {
+        let told = ahead.unwrap_or_else(|| self.tell(parse.text));
+        if let Some(error) = self.refusal(told.class, parse.text) {
             if parse.name.is_empty() {
                 self.names.drop_unnamed();
             }
@@ -49,7 +49,7 @@ impl Session {
             return Ok(None);
         }
         if parse.name.is_empty() {
-            return Ok(self.parse_unnamed(server, header, by));
+            return Ok(self.parse_unnamed(server, header, told));
         }
         if self.is_unsettled(parse.name, true) {
             return Ok(Some(Taken::Wait));
@@ -62,8 +62,8 @@ impl Session {
         }
         self.check_statement_limits(header.size)?;
         self.generation = self.shared.statement_generation.load(Relaxed);
-        let mut statement = Statement::new(parse.tail, by, self.shared.seed, self.generation);
-        statement.shape = self.shape_of(class, parse.text);
+        let mut statement = Statement::new(parse.tail, (told.class, told.version), self.shared.seed, self.generation);
+        statement.shape = self.shape_of(&told, parse.text);
         let statement = Arc::new(statement);
         let name: Box<[u8]> = parse.name.into();
         match server.prepared.touch(self.id_on_server(&statement)) {
@@ -154,14 +154,14 @@ impl Session {
         number
     }
 
-    fn parse_unnamed(&mut self, server: &mut Server, header: Header, by: (Class, u64)) -> Option<Taken> {
+    fn parse_unnamed(&mut self, server: &mut Server, header: Header, told: Told) -> Option<Taken> {
         let from = self.inbox.start;
         let frame = self.inbox.range(from, from + header.size);
         let parse = frontend::parse(frame)?;
         self.cell().client_parses.add(1);
         self.cell().server_parses.add(1);
-        let shape = self.shape_of(by.0, parse.text);
-        let count = self.names.set_unnamed(parse.tail, by);
+        let shape = self.shape_of(&told, parse.text);
+        let count = self.names.set_unnamed(parse.tail, (told.class, told.version));
         self.names.unnamed_shape = shape;
         server.unnamed = Some((self.entry.id, count));
         let undo = Undo::ParseUnnamed { count, own: true };

@@ -14,7 +14,8 @@ use super::scanner::{Scanner, Token};
 ///
 /// Changes of data, transaction control and other commands are told by their words and never kept.
 pub struct Cache {
-    exact: Bounded<Key, Class, UnitWeighter, KeyState>,
+    /// With what each text has in common with its likes.
+    exact: Bounded<Key, (Class, Key), UnitWeighter, KeyState>,
     skeletons: Bounded<Key, Class, UnitWeighter, KeyState>,
     /// What was found out about texts and skeletons taken for reads, whatever version of the catalog they are by.
     learnt: Bounded<Key, Class, UnitWeighter, KeyState>,
@@ -26,6 +27,16 @@ pub struct Cache {
     buffer: Vec<u8>,
 }
 
+/// What is told of a text.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    pub class: Class,
+    /// Of the catalog that it is by.
+    pub version: u64,
+    /// What it has in common with texts that differ in literals, white space and comments only. None: nobody has looked.
+    pub alike: Option<Key>,
+}
+
 // === impl Cache ===
 
 impl Cache {
@@ -33,25 +44,31 @@ impl Cache {
     /// `seed`: random, a secret of the process.
     pub fn new(entries: usize, max_bytes: usize, seed: u64) -> Self {
         let entries = entries.max(1);
-        let bounded = || Bounded::with(entries, entries as u64, UnitWeighter, KeyState, Default::default());
-        let (exact, skeletons, learnt) = (bounded(), bounded(), bounded());
-        let writers = Bounded::with(entries, entries as u64, UnitWeighter, KeyState, Default::default());
+        let (exact, skeletons, learnt, writers) =
+            (bounded(entries), bounded(entries), bounded(entries), bounded(entries));
         Self { exact, skeletons, learnt, writers, hashing: Hashing::new(seed), max_bytes, buffer: Vec::new() }
     }
 
     /// The class of a Query's or a Parse's text (without its final NUL), as `catalog` has it. Classes of other versions of
     /// the catalog are not found any more, and make room in time.
     pub fn classify(&mut self, text: &[u8], catalog: &impl Catalog) -> Class {
-        match verb(text) {
-            None if Scanner::new(text).next().is_none() => Class::EMPTY,
+        self.tell(text, catalog).class
+    }
+
+    /// The same, and what is found on the way.
+    pub fn tell(&mut self, text: &[u8], catalog: &impl Catalog) -> Told {
+        let (class, alike) = match verb(text) {
+            None if Scanner::new(text).next().is_none() => (Class::EMPTY, None),
             Some((Verb::Change, after)) if catalog.tracing() == Tracing::Nobody && is_plain_change(&text[after..]) => {
-                Class::write(Reason::DataChange)
+                (Class::write(Reason::DataChange), None)
             }
             Some((Verb::Query | Verb::Table | Verb::Explain, _)) if text.len() <= self.max_bytes => {
-                self.query(text, catalog)
+                let (class, alike) = self.query(text, catalog);
+                (class, Some(alike))
             }
-            _ => self.classify_anew(text, catalog),
-        }
+            _ => (self.classify_anew(text, catalog), None),
+        };
+        Told { class, version: catalog.version(), alike }
     }
 
     /// From now on this text, and each of the same skeleton, has this class wherever it would be a read: something was found
@@ -63,12 +80,13 @@ impl Cache {
         let version = catalog.version();
         let key = self.hashing.key(text);
         self.learnt.insert(key, class);
-        self.exact.insert(key.under(version), class);
+        let mut alike = key;
         if skeleton(text, &mut self.buffer) {
-            let key = self.hashing.key(&self.buffer);
-            self.learnt.insert(key, class);
-            self.skeletons.insert(key.under(version), class);
+            alike = self.hashing.key(&self.buffer);
+            self.learnt.insert(alike, class);
+            self.skeletons.insert(alike.under(version), class);
         }
+        self.exact.insert(key.under(version), (class, alike));
     }
 
     /// What was learnt of this text was wrong.
@@ -121,31 +139,38 @@ impl Cache {
             .unwrap_or(class)
     }
 
-    fn query(&mut self, text: &[u8], catalog: &impl Catalog) -> Class {
+    /// With the key of its skeleton; of the text, if it has none.
+    fn query(&mut self, text: &[u8], catalog: &impl Catalog) -> (Class, Key) {
         let version = catalog.version();
-        let exact = self.hashing.key(text).under(version);
-        if let Some(class) = self.exact.get(&exact) {
-            return *class;
+        let whole = self.hashing.key(text);
+        let exact = whole.under(version);
+        if let Some(told) = self.exact.get(&exact) {
+            return *told;
         }
-        let class = match skeleton(text, &mut self.buffer) {
-            false => self.classify_anew(text, catalog),
+        let told = match skeleton(text, &mut self.buffer) {
+            false => (self.classify_anew(text, catalog), whole),
             true => {
-                let key = self.hashing.key(&self.buffer).under(version);
+                let alike = self.hashing.key(&self.buffer);
+                let key = alike.under(version);
                 match self.skeletons.get(&key) {
-                    Some(class) => *class,
+                    Some(class) => (*class, alike),
                     None => {
                         let class = self.classify_anew(text, catalog);
                         if !is_for_this_text_only(class.reason) {
                             self.skeletons.insert(key, class);
                         }
-                        class
+                        (class, alike)
                     }
                 }
             }
         };
-        self.exact.insert(exact, class);
-        class
+        self.exact.insert(exact, told);
+        told
     }
+}
+
+fn bounded<V>(entries: usize) -> Bounded<Key, V, UnitWeighter, KeyState> {
+    Bounded::with(entries, entries as u64, UnitWeighter, KeyState, Default::default())
 }
 
 /// A verdict that says nothing about texts of the same skeleton.

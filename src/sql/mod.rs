@@ -32,6 +32,6 @@ mod types;
 mod utility;
 
 pub use assigned::assigned;
-pub use cache::Cache;
+pub use cache::{Cache, Told};
 pub use class::{Access, Begin, Class, Effects, Kind, Own, Reason};
 pub use classify::{classify, classify_prefix};

@@ -254,9 +254,11 @@ impl<'a> Scanner<'a> {
             }
             length += 1;
         }
-        let frees_sign = rest[..length].iter().any(|b| b"~!@#^&|`?%".contains(b));
-        while !frees_sign && length > 1 && matches!(rest[length - 1], b'+' | b'-') {
-            length -= 1;
+        let ends_in_sign = |length: usize| length > 1 && matches!(rest[length - 1], b'+' | b'-');
+        if ends_in_sign(length) && !rest[..length].iter().any(|b| b"~!@#^&|`?%".contains(b)) {
+            while ends_in_sign(length) {
+                length -= 1;
+            }
         }
         self.at += length;
         TokenKind::Operator

@@ -75,7 +75,7 @@ pub struct Shapes {
     places: HashMap<Key, u16, KeyState>,
     /// By slot: its key, and its count when the hand last passed.
     keys: Vec<(Key, u64)>,
-    /// By the text itself and database.
+    /// By what the text has in common with its likes, or the text itself; and by database.
     texts: Bounded<Key, Shape, UnitWeighter, KeyState>,
     /// Goes round the slots when all are taken, and takes one that was not used since.
     hand: usize,
@@ -173,13 +173,14 @@ impl Shapes {
         }
     }
 
-    /// The shape of a text in a database, whose name has that `salt`.
-    pub fn of(&mut self, text: &[u8], database: &Arc<str>, salt: u64) -> Shape {
+    /// The shape of a text in a database, whose name has that `salt`. `alike`: what the text has in common with its likes, by
+    /// a cache of the same seed, if that is known.
+    pub fn of(&mut self, text: &[u8], alike: Option<Key>, database: &Arc<str>, salt: u64) -> Shape {
         if self.counts.slots.len() == 1 {
             return Shape::default();
         }
         let text = &text[..text.len().min(outline::MAX_BYTES)];
-        let exact = self.hashing.key(text).under(salt);
+        let exact = alike.unwrap_or_else(|| self.hashing.key(text)).under(salt);
         if let Some(shape) = self.texts.get(&exact).copied().filter(|shape| self.counts.is_current(*shape)) {
             return shape;
         }
@@ -254,10 +255,10 @@ mod tests {
         let mut shapes = Shapes::new(Arc::new(Counts::new(10)), 1);
         let (app, shop): (Arc<str>, Arc<str>) = ("app".into(), "shop".into());
         for n in 0..5 {
-            let shape = shapes.of(format!("select {n}").as_bytes(), &app, 1);
+            let shape = shapes.of(format!("select {n}").as_bytes(), None, &app, 1);
             shapes.counts.count(Some(shape), Went::ToStandby, 3);
         }
-        let shape = shapes.of(b"select 1", &shop, 2);
+        let shape = shapes.of(b"select 1", None, &shop, 2);
         shapes.counts.count(Some(shape), Went::ToPrimary, 4);
         shapes.counts.replayed(shape);
         shapes.counts.count(None, Went::ToPrimary, 4);
@@ -272,24 +273,24 @@ mod tests {
     fn the_table_is_bounded_and_nothing_is_lost_of_the_sum() {
         let mut shapes = Shapes::new(Arc::new(Counts::new(3)), 1);
         let app: Arc<str> = "app".into();
-        let often = shapes.of(b"select often", &app, 1);
+        let often = shapes.of(b"select often", None, &app, 1);
         for n in 0..1000 {
             shapes.counts.count(Some(often), Went::ToStandby, 1);
-            let rare = shapes.of(format!("select a{n}").as_bytes(), &app, 1);
+            let rare = shapes.of(format!("select a{n}").as_bytes(), None, &app, 1);
             shapes.counts.count(Some(rare), Went::ToStandby, 1);
         }
         let rows = texts(&shapes.counts);
         assert!(rows.len() <= 4 && rows.contains(&("select often".to_owned(), 1000)), "{rows:?}");
         assert_eq!(rows.iter().map(|(_, count)| count).sum::<u64>(), 2000);
         // A place that was given away is nobody else's count.
-        let first = shapes.of(b"select a0", &app, 1);
+        let first = shapes.of(b"select a0", None, &app, 1);
         for n in 0..10 {
-            shapes.of(format!("select b{n}").as_bytes(), &app, 1);
+            shapes.of(format!("select b{n}").as_bytes(), None, &app, 1);
         }
         assert!(!shapes.counts.is_current(first));
         shapes.counts.count(Some(first), Went::ToStandby, 1);
         assert_eq!(texts(&shapes.counts).iter().map(|(_, count)| count).sum::<u64>(), 2001);
         let mut none = Shapes::new(Arc::new(Counts::new(0)), 1);
-        assert_eq!(none.of(b"select 1", &app, 1), Shape::default());
+        assert_eq!(none.of(b"select 1", None, &app, 1), Shape::default());
     }
 }

@@ -33,6 +33,19 @@ pub fn header(bytes: &[u8]) -> Result<Option<Header>, BadLength> {
     Ok(Some(Header { tag, size: length + 1 }))
 }
 
+/// Bytes of all frames of this tag that stand at the front without another between them, the last one whole or not.
+#[inline]
+pub fn run_length(bytes: &[u8], tag: u8) -> usize {
+    let mut length = 0;
+    while let Some(rest) = bytes.get(length..)
+        && let Ok(Some(next)) = header(rest)
+        && next.tag == tag
+    {
+        length += next.size;
+    }
+    length
+}
+
 /// The text up to the first NUL, and what follows it. `None` if there is no NUL.
 #[inline]
 pub fn c_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -53,6 +66,15 @@ pub fn push(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_ends_at_another_tag_and_holds_what_is_cut_off() {
+        assert_eq!(run_length(b"D\0\0\0\x05aD\0\0\0\x04C\0\0\0\x04", b'D'), 11);
+        assert_eq!(run_length(b"D\0\0\0\x05aD\0\0\0\x09b", b'D'), 16);
+        assert_eq!(run_length(b"D\0\0\0\x05aD\0\0", b'D'), 6);
+        assert_eq!(run_length(b"D\0\0\0\x05aD\0\0\0\0", b'D'), 6);
+        assert_eq!(run_length(b"", b'D'), 0);
+    }
 
     #[test]
     fn a_header_needs_five_bytes_and_a_possible_length() {

@@ -79,8 +79,11 @@ const PURE_EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/config/load.rs", "std::fs", "the loader reads the one file everything else takes as an argument"),
     ("src/config/load.rs", "std::env", "the loader collects PGHERD__… once, at start and at reload"),
     ("src/config/load.rs", "std::thread", "the default of `workers` follows the number of cores"),
-    ("src/shared.rs", ".elapsed(", "Shared owns the process' start; `now_us` is the one clock of the registries"),
-    ("src/shared.rs", "Instant::now", "made once, at the start: the moment all marks count from"),
+    (
+        "src/shared.rs",
+        "Instant::now",
+        "the process' start, from which all marks count; `now_us` is the one clock of the registries",
+    ),
     ("src/shared.rs", "SystemTime::now", "see `Instant::now`"),
     ("src/shared.rs", "rand", "made once, at the start: the seed of hashes that outsiders must not steer"),
     ("src/shared.rs", "SystemRandom", "see `rand`"),
