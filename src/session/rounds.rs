@@ -38,7 +38,10 @@ impl Session {
             if round.awaited == Awaited::Leftovers {
                 self.meet_leftovers(server);
             }
-            self.ask_for_leftovers(server);
+            // Who is kept by what was found is not asked about it again before the client has asked for something.
+            if round.awaited != Awaited::Leftovers || self.doubts.is_some() {
+                self.ask_for_leftovers(server);
+            }
             return Ok(());
         }
         self.note_begun();

@@ -291,6 +291,31 @@ async fn what_a_standby_refuses_to_a_transaction_keeps_nobody_there() {
 }
 
 #[tokio::test]
+async fn what_a_transaction_has_left_on_a_standby_is_there_until_it_is_gone() {
+    let stage = Stage::set("stranded", "[routing]\nconsistency = 'eventual'\nslow_start = '0'\n");
+    let primary = shared().pg1.port();
+    let mut client = stage.client().await;
+    does(&mut client, "CREATE TABLE t (n int)", "CREATE TABLE", b'I').await;
+    shared().wait_caught_up().unwrap();
+    let ways = [
+        ("SELECT pg_advisory_lock(1)", "SELECT pg_advisory_unlock(1)"),
+        ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", "CLOSE c"),
+        ("PREPARE p AS SELECT 1", "DEALLOCATE p"),
+    ];
+    for (leaves, takes) in ways {
+        does(&mut client, "BEGIN READ ONLY", "BEGIN", b'T').await;
+        assert_ne!(port(&mut client).await, primary, "{leaves}");
+        assert_eq!(client.query(leaves).await.sqlstate(), "", "{leaves}");
+        does(&mut client, "COMMIT", "COMMIT", b'I').await;
+        for _ in 0..3 {
+            assert_ne!(port(&mut client).await, primary, "{leaves}");
+        }
+        assert_eq!(client.query(takes).await.sqlstate(), "", "{takes}");
+        does(&mut client, "INSERT INTO t VALUES (1)", "INSERT 0 1", b'I').await;
+    }
+}
+
+#[tokio::test]
 async fn a_snapshot_is_taken_where_it_was_exported() {
     let stage = Stage::set("snapshots", "");
     let mut leader = stage.client().await;
