@@ -7,6 +7,7 @@ mod check;
 mod classify;
 mod config;
 mod docker;
+mod docs;
 mod failover;
 mod route;
 mod simulation;
