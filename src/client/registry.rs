@@ -323,6 +323,14 @@ impl ClientState {
 }
 
 impl Pin {
+    /// Whether PostgreSQL can tell that its cause is gone.
+    pub fn can_end(self) -> bool {
+        match self {
+            Pin::TemporaryTable | Pin::HoldCursor | Pin::Listen | Pin::AdvisoryLock | Pin::SqlPrepare => true,
+            Pin::None | Pin::SessionMode | Pin::Setting | Pin::Load | Pin::LargeStatement | Pin::Unknown => false,
+        }
+    }
+
     const ALL: [Self; 11] = [
         Pin::None,
         Pin::SessionMode,

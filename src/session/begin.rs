@@ -39,7 +39,7 @@ pub(super) struct HeldBegin {
     hint: Option<Hint>,
     is_held: bool,
     /// The first statement of a transaction that is on a standby because that reads (`read_first`).
-    pub(super) first: Option<Vec<u8>>,
+    pub(super) first: Option<Box<[u8]>>,
 }
 
 /// What the server has said of it.

@@ -252,6 +252,7 @@ impl Session {
                 }
                 self.wrote |= class.may_write();
                 self.note_commit(class);
+                self.note_end_of_pin(class);
                 self.runs(Doing::of(class));
                 let shape = self.shape_of(&told, self.inbox.range(from + HEADER, from + header.size - 1));
                 self.count_statement(server.node, class, shape);
@@ -292,6 +293,7 @@ impl Session {
     pub(super) fn binds(&mut self, class: Class) {
         self.wrote |= class.may_write();
         self.note_commit(class);
+        self.note_end_of_pin(class);
         let doing = Doing::of(class);
         if doing.may_commit_block() {
             self.commit_bound_in = Some(self.replies.round());

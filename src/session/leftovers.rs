@@ -12,7 +12,7 @@ use crate::route::TxStatus;
 use crate::server::Server;
 use crate::server::params::Settings;
 use crate::sql::statements::Statements;
-use crate::sql::{Class, Effects, Reason};
+use crate::sql::{Class, Effects, Kind, Reason};
 use crate::wire::frontend;
 
 /// Names that are looked for, of each kind.
@@ -78,26 +78,34 @@ impl Session {
 
     /// Kept by a read-only transaction on a node that can't write: it must get away from there as soon as it can.
     fn is_stranded(&self, server: &Server) -> bool {
-        let can_be_found = match self.pin {
-            Pin::Setting
-            | Pin::TemporaryTable
-            | Pin::HoldCursor
-            | Pin::Listen
-            | Pin::AdvisoryLock
-            | Pin::SqlPrepare => true,
-            Pin::None | Pin::SessionMode | Pin::Load | Pin::LargeStatement | Pin::Unknown => false,
-        };
-        can_be_found && self.shared.topology.load().standbys.contains(&server.node)
+        (self.pin.can_end() || self.pin == Pin::Setting) && self.shared.topology.load().standbys.contains(&server.node)
+    }
+
+    /// A statement of `class` is on its way: what pins the session may be gone behind it.
+    #[inline]
+    pub(super) fn note_end_of_pin(&mut self, class: Class) {
+        if self.pin != Pin::None && may_end(self.pin, class) {
+            self.pin_may_be_over = true;
+        }
+    }
+
+    /// What was done in the transaction that has ended may have failed, or been for as long as that only.
+    pub(super) fn settle_pin(&mut self) {
+        self.pin_may_be_over |= self.pin != self.settled_pin;
+        self.settled_pin = self.pin;
+    }
+
+    fn may_leave_its_server(&self, server: &Server) -> bool {
+        let is_over = || self.pin.can_end() && !self.is_pinned_for_good;
+        self.pin == Pin::None || (self.pin_may_be_over && (is_over() || self.is_stranded(server)))
     }
 
     fn send_question(&mut self, server: &mut Server) {
-        let doubts = self.doubts.take();
-        if self.pin != Pin::None && !self.is_stranded(server) {
+        if !self.may_leave_its_server(server) {
             // It stays where it is, and is cleaned when the session ends.
-            self.dirty |= doubts.is_some();
             return;
         }
-        let doubts = doubts.unwrap_or_default();
+        let doubts = self.doubts.take().unwrap_or_default();
         let sql = doubts.question(&server.settings);
         self.replies.leftovers = Some(Box::new(Leftovers { resets: doubts.resets, ..Leftovers::default() }));
         self.outbox.push_own(|out| frontend::push_query(out, &sql));
@@ -121,18 +129,17 @@ impl Session {
             self.settings.want(Arc::clone(&server.settings));
         }
         self.resets |= leftovers.resets;
-        // What was taken in since then may have pinned it anew.
-        let is_all = self.is_quiet();
-        if is_all && self.is_stranded(server) {
+        // Nothing was taken in meanwhile that could pin it anew.
+        if self.is_stranded(server) {
             (self.pin, self.dirty, self.resets) = (Pin::None, false, true);
-            self.entry.set_pin(Pin::None);
+        } else if self.may_leave_its_server(server) {
+            self.pin = Pin::None;
         }
         if let Some(pin) = leftovers.pin {
             self.pin(pin);
         }
-        if is_all {
-            self.settled_pin = self.pin;
-        }
+        self.entry.set_pin(self.pin);
+        (self.settled_pin, self.pin_may_be_over) = (self.pin, false);
     }
 }
 
@@ -194,6 +201,20 @@ pub(super) fn names_its_settings(text: &str) -> bool {
         }
     }
     true
+}
+
+fn may_end(pin: Pin, class: Class) -> bool {
+    let is_command = class.kind == Kind::Other && class.reason == Reason::SessionCommand;
+    let is_several = matches!(class.kind, Kind::Several | Kind::Mixed);
+    is_several
+        || match pin {
+            Pin::TemporaryTable => class.reason == Reason::Utility || is_command || runs_code(class),
+            Pin::HoldCursor => class.reason == Reason::Cursor || runs_code(class),
+            Pin::Listen => is_command || runs_code(class),
+            Pin::AdvisoryLock => class.reason == Reason::WritingFunction || runs_code(class),
+            Pin::SqlPrepare => matches!(class.kind, Kind::Deallocate { .. }) || is_command || runs_code(class),
+            Pin::None | Pin::SessionMode | Pin::Setting | Pin::Load | Pin::LargeStatement | Pin::Unknown => false,
+        }
 }
 
 fn has_word(text: &str, word: &[u8]) -> bool {

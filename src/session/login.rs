@@ -240,6 +240,8 @@ impl Ready {
             skipping: false,
             commit_bound_in: None,
             settled_pin: Pin::None,
+            pin_may_be_over: false,
+            is_pinned_for_good: false,
             commit_timeline: None,
             is_committing: false,
             begin: Default::default(),

@@ -154,6 +154,10 @@ pub struct Session {
     commit_bound_in: Option<u64>,
     /// What kept it on its server when PostgreSQL last was outside of a transaction: lost with the server.
     settled_pin: Pin,
+    /// Something was done that may have ended its cause.
+    pin_may_be_over: bool,
+    /// There is a cause that PostgreSQL can't tell of.
+    is_pinned_for_good: bool,
     /// Of the primary when it was asked for a transaction's id.
     commit_timeline: Option<u32>,
     /// Its COMMIT is on the way (kept only where durability is `quorum`).
@@ -419,6 +423,7 @@ impl Session {
             self.pin = pin;
             self.entry.set_pin(pin);
         }
+        self.is_pinned_for_good |= !pin.can_end();
         self.dirty = true;
         self.settings.discards = false;
     }

@@ -20,7 +20,7 @@ impl Session {
         if self.worker.classes().begins_writer(text) {
             return false;
         }
-        let text = text.to_vec();
+        let text = Box::from(text);
         self.begin.first = Some(text);
         true
     }

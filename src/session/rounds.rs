@@ -55,7 +55,7 @@ impl Session {
             self.catalog.invalidate(Instant::now());
         }
         if self.status == TxStatus::Idle {
-            self.settled_pin = self.pin;
+            self.settle_pin();
             self.commit_bound_in = None;
             self.end_reading();
         }

@@ -259,6 +259,7 @@ impl Session {
             self.pin = Pin::None;
             self.entry.set_pin(Pin::None);
             (self.dirty, self.resets, self.doubts) = (false, false, None);
+            (self.pin_may_be_over, self.is_pinned_for_good) = (false, false);
         }
     }
 }
