@@ -106,6 +106,8 @@ fn told(routed: Why, class: Class, is_primary: bool, split: bool) -> Why {
         _ if is_primary && !class.fits_standby() => Why::Class(class.reason),
         Why::NotClassified if !split => Why::NotSplit,
         Why::NotClassified => Why::NoStandby,
+        // The BEGIN ahead of it decided.
+        Why::Class(Reason::TransactionControl | Reason::ReadOnlyTransaction) => routed,
         // Another statement of the request decided.
         Why::Class(reason) if reason != class.reason => Why::Along,
         why => why,
@@ -121,6 +123,8 @@ mod tests {
         let (read, write) = (Class::read(), Class::write(Reason::DataChange));
         for (routed, class, is_primary, split, expected) in [
             (Why::Class(Reason::PlainRead), read, false, true, Why::Class(Reason::PlainRead)),
+            (Why::Class(Reason::TransactionControl), read, true, true, Why::Class(Reason::TransactionControl)),
+            (Why::Class(Reason::ReadOnlyTransaction), read, false, true, Why::Class(Reason::ReadOnlyTransaction)),
             (Why::Held, write, true, true, Why::Class(Reason::DataChange)),
             (Why::Held, read, true, true, Why::Held),
             (Why::Class(Reason::DataChange), read, true, true, Why::Along),

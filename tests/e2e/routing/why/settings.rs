@@ -135,7 +135,13 @@ async fn who_asks_is_told_with_each_statement_where_it_went() {
     assert_eq!((answer.kinds.as_str(), answer.sqlstate()), ("NEZ", "22012"));
     client.query("BEGIN").await;
     assert_eq!(client.query(&write).await.notices.len(), 1);
-    assert_eq!(client.query("SELECT 1").await.notices.len(), 1);
+    assert!(client.query("SELECT 1").await.notices[0].contains("(held)"));
+    client.query("COMMIT").await;
+    client.query("BEGIN").await;
+    assert!(client.query("SELECT 1").await.notices[0].contains("primary pg1 (transaction-control)"));
+    client.query("COMMIT").await;
+    client.query("BEGIN READ ONLY").await;
+    assert!(client.query("SELECT 1").await.notices[0].contains("(read-only-transaction)"));
     client.query("COMMIT").await;
     client.query("SET pgherd.notice = off").await;
     assert_eq!(client.query(there).await.kinds, "TDCZ");
