@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -101,6 +102,7 @@ const DEALT: usize = 256;
 /// sqlparser's recursion wants more than the usual 2 MiB to be safe.
 pub const STACK_BYTES: usize = 4 << 20;
 
+#[derive(Clone)]
 struct Worker {
     shared: Arc<Shared>,
     cell: Arc<WorkerCell>,
@@ -116,9 +118,7 @@ impl Worker {
     async fn run(mut self, mut inbox: Inbox, acceptor: Option<(std::net::TcpListener, Vec<Seat>)>) {
         if let Some((listener, seats)) = acceptor {
             match TcpListener::from_std(listener) {
-                Ok(listener) => {
-                    drop(tokio::spawn(accept(listener, seats, Arc::clone(&self.shared), self.stop.clone())))
-                }
+                Ok(listener) => drop(tokio::spawn(accept(listener, seats, self.clone(), self.stop.clone()))),
                 Err(error) => tracing::error!(%error, "can't accept connections"),
             }
         }
@@ -126,19 +126,21 @@ impl Worker {
             tokio::select! {
                 biased;
                 // No more come once nobody accepts; those that are here go on.
-                Some((socket, peer)) = inbox.recv() => self.adopt(socket, peer),
+                Some((socket, peer)) = inbox.recv() => match Stream::from_std(socket) {
+                    Ok(stream) => self.adopt(stream, peer),
+                    Err(error) => {
+                        drop(Counted(Arc::clone(&self.load)));
+                        tracing::warn!(client = %peer, %error, "a connection can't be served");
+                    }
+                },
                 // The sender is gone: the proxy stops.
                 () = async { while self.stop.changed().await.is_ok() {} } => break,
             }
         }
     }
 
-    fn adopt(&self, socket: std::net::TcpStream, peer: SocketAddr) {
+    fn adopt(&self, stream: Stream, peer: SocketAddr) {
         let counted = Counted(Arc::clone(&self.load));
-        let stream = match Stream::from_std(socket) {
-            Ok(stream) => stream,
-            Err(error) => return tracing::warn!(client = %peer, %error, "a connection can't be served"),
-        };
         let (shared, cell) = (Arc::clone(&self.shared), Arc::clone(&self.cell));
         tokio::spawn(async move {
             serve(&shared, &cell, stream, peer).await;
@@ -147,8 +149,8 @@ impl Worker {
     }
 }
 
-/// Deals connections to the worker that has the fewest.
-async fn accept(listener: TcpListener, seats: Vec<Seat>, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+/// Deals connections to the worker that has the fewest; `home` runs this.
+async fn accept(listener: TcpListener, seats: Vec<Seat>, home: Worker, mut stop: watch::Receiver<bool>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -157,12 +159,17 @@ async fn accept(listener: TcpListener, seats: Vec<Seat>, shared: Arc<Shared>, mu
         };
         match accepted {
             Ok((stream, peer)) => {
-                shared.counters.clients_accepted.add(1);
-                if let Err(error) = net::tune(&stream) {
+                home.shared.counters.clients_accepted.add(1);
+                if !net::INHERITS
+                    && let Err(error) = net::tune(&stream)
+                {
                     tracing::debug!(client = %peer, %error, "a socket option can't be set");
                 }
                 let Some(seat) = seats.iter().min_by_key(|seat| seat.load.load(Relaxed)) else { return };
-                if let Ok(socket) = stream.into_std() {
+                if Arc::ptr_eq(&seat.load, &home.load) {
+                    seat.load.fetch_add(1, Relaxed);
+                    home.adopt(stream, peer);
+                } else if let Ok(socket) = stream.into_std() {
                     seat.load.fetch_add(1, Relaxed);
                     let _ = seat.sockets.send((socket, peer)).await;
                 }
@@ -170,7 +177,7 @@ async fn accept(listener: TcpListener, seats: Vec<Seat>, shared: Arc<Shared>, mu
             Err(error) => {
                 // Out of file descriptors, most likely: let some be closed.
                 tracing::error!(%error, "a connection can't be accepted");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }

@@ -77,10 +77,13 @@ where
 /// A packet without its length word; `None` if the client closed before its first byte.
 async fn read_packet<S: AsyncRead + Unpin>(stream: &mut S, max: usize) -> Result<Option<Vec<u8>>, Refusal> {
     let mut length = [0; 4];
-    if stream.read(&mut length[..1]).await? == 0 {
+    let read = stream.read(&mut length).await?;
+    if read == 0 {
         return Ok(None);
     }
-    stream.read_exact(&mut length[1..]).await?;
+    if read < length.len() {
+        stream.read_exact(&mut length[read..]).await?;
+    }
     let body_length = (u32::from_be_bytes(length) as usize).checked_sub(4).filter(|n| (4..=max).contains(n));
     let mut body = vec![0; body_length.ok_or(Refusal::BadLength)?];
     stream.read_exact(&mut body).await?;

@@ -68,7 +68,7 @@ impl Session {
     /// The unnamed statement is bound.
     pub(super) fn note_unnamed(&mut self, server: &mut Server) {
         let Some(unnamed) = self.names.unnamed() else { return };
-        let text = unnamed.tail.split(|b| *b == 0).next().unwrap_or_default();
+        let text = unnamed.text();
         let (class, text) = (unnamed.class, String::from_utf8_lossy(text).into_owned());
         match self.deallocated(class, &text) {
             Some(name) => self.pend(Change::Deallocate { name }),
@@ -164,7 +164,7 @@ impl Session {
         if !unnamed.class.leaves_traces() {
             return None;
         }
-        let text = String::from_utf8_lossy(unnamed.tail.split(|b| *b == 0).next().unwrap_or_default());
+        let text = String::from_utf8_lossy(unnamed.text());
         self.deallocated(unnamed.class, &text)?;
         self.prepare_gone();
         Some(DEALLOCATE_GONE_TAIL.into())

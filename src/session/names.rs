@@ -172,7 +172,7 @@ impl Names {
 
 /// Up to the NUL.
 fn text_of(tail: &[u8]) -> &[u8] {
-    tail.split(|b| *b == 0).next().unwrap_or_default()
+    &tail[..memchr::memchr(0, tail).unwrap_or(tail.len())]
 }
 
 /// PostgreSQL tells statements apart by so many bytes of their names (`NAMEDATALEN` - 1).

@@ -62,7 +62,7 @@ impl Cache {
             Some((Verb::Change, after)) if catalog.tracing() == Tracing::Nobody && is_plain_change(&text[after..]) => {
                 (Class::write(Reason::DataChange), None)
             }
-            Some((Verb::Query | Verb::Table | Verb::Explain, _)) if text.len() <= self.max_bytes => {
+            Some((Verb::Query | Verb::Table | Verb::Explain | Verb::Copy, _)) if text.len() <= self.max_bytes => {
                 let (class, alike) = self.query(text, catalog);
                 (class, Some(alike))
             }

@@ -46,10 +46,17 @@ pub fn run_length(bytes: &[u8], tag: u8) -> usize {
     length
 }
 
-/// The text up to the first NUL, and what follows it. `None` if there is no NUL.
+/// The text up to the first NUL, and what follows it. `None` if there is no NUL. Most are names of a few bytes.
 #[inline]
 pub fn c_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.iter().position(|b| *b == 0)?;
+    Some((&bytes[..end], &bytes[end + 1..]))
+}
+
+/// The same of what is seldom short: a statement.
+#[inline]
+pub fn long_c_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr::memchr(0, bytes)?;
     Some((&bytes[..end], &bytes[end + 1..]))
 }
 

@@ -1,7 +1,7 @@
 //! Messages a client sends: what may come, and the names inside those that carry a statement's name.
 //! (Protocol chapter, "Message Formats", those marked F.)
 
-use super::frame::{self, Header, SMALL_LENGTH, c_string};
+use super::frame::{self, Header, SMALL_LENGTH, c_string, long_c_string};
 
 /// Whether PostgreSQL would accept this header outside of the start-up: a known tag, and no absurd length for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub fn check(header: Header) -> Check {
 /// The query text of a whole Query frame, without its NUL.
 #[inline]
 pub fn query_text(frame: &[u8]) -> Option<&[u8]> {
-    let (text, rest) = c_string(&frame[frame::HEADER..])?;
+    let (text, rest) = long_c_string(&frame[frame::HEADER..])?;
     rest.is_empty().then_some(text)
 }
 
@@ -40,7 +40,7 @@ pub struct Parse<'a> {
 #[inline]
 pub fn parse(frame: &[u8]) -> Option<Parse<'_>> {
     let (name, tail) = c_string(&frame[frame::HEADER..])?;
-    let (text, types) = c_string(tail)?;
+    let (text, types) = long_c_string(tail)?;
     (types.len() >= 2).then_some(Parse { name, text, tail })
 }
 
