@@ -8,6 +8,7 @@
 
 use super::Session;
 use super::fate::Doing;
+use super::read_first::Late;
 use super::replies::{Awaited, Op, Reply, Undo};
 use crate::config::PoolMode;
 use crate::route::TxStatus;
@@ -38,8 +39,9 @@ pub(super) struct HeldBegin {
     modes: Modes,
     hint: Option<Hint>,
     is_held: bool,
-    /// The first statement of a transaction that is on a standby because that reads (`read_first`).
+    /// The first statement of a transaction that may be on a standby, and what must not come late in it.
     pub(super) first: Option<Box<[u8]>>,
+    pub(super) late: Late,
 }
 
 /// What the server has said of it.
@@ -154,11 +156,17 @@ impl Session {
             Some(first) if matches!(first.reason, Reason::WritingFunction | Reason::Procedure) => TO_PRIMARY,
             // No standby can do it, read-only or not.
             Some(first) if matches!(first.reason, Reason::RefusedByStandby | Reason::Unlogged) => TO_PRIMARY,
-            _ if modes.fits_standby() && self.begin.modes.can_begin_on_standby() => {
+            _ if modes.fits_standby()
+                && self.begin.modes.can_begin_on_standby()
+                && self.begins_on_standby(Late::Primarys) =>
+            {
                 Class::write(Reason::ReadOnlyTransaction).with_kind(kind)
             }
             Some(first)
-                if first.is_read() && said.read_only.is_none() && modes.is_plain() && self.begins_by_reading() =>
+                if first.is_read()
+                    && said.read_only.is_none()
+                    && modes.is_plain()
+                    && self.begins_on_standby(Late::Writes) =>
             {
                 first
             }

@@ -344,10 +344,11 @@ impl Session {
                 Walked::Remark(Remark::Elsewhere(why), from, to) => {
                     let node = server.node;
                     if !self.asks_again(ex, node, why) {
-                        let remark = match self.replies.reads_first && why == Again::Refused {
-                            true => Remark::WritesLate,
-                            false => Remark::Elsewhere(why),
-                        };
+                        let remark =
+                            match self.replies.late.meets(ex.buffer.range(from + crate::wire::frame::HEADER, to)) {
+                                true => Remark::Late,
+                                false => Remark::Elsewhere(why),
+                            };
                         let Some(server) = ex.server.as_mut() else { return Ok(()) };
                         self.replies.outline.forwarded(b'E');
                         let to = self.reword(server, &mut ex.buffer, remark, from, to);

@@ -247,7 +247,7 @@ impl Session {
             if let Some(text) = frontend::query_text(frame) {
                 let told = ahead.unwrap_or_else(|| self.tell(text));
                 let class = told.class;
-                if let Some(error) = self.refusal(class, text).or_else(|| self.writes_late(class)) {
+                if let Some(error) = self.refusal(class, text).or_else(|| self.comes_late(class, text)) {
                     return self.refuse_query(header.size, error);
                 }
                 self.wrote |= class.may_write();

@@ -16,7 +16,7 @@ pub enum Remark {
     /// An error of the server's, not of the request's: the request may be asked elsewhere.
     Elsewhere(Again),
     /// A standby has refused what comes late in a transaction (`read_first`).
-    WritesLate,
+    Late,
     /// The answer to a statement that PostgreSQL refuses in the proxy's place (`wishes`).
     Refused,
     /// CommandComplete, or the place ahead of ReadyForQuery, of a commit that waited in vain for its standbys.
@@ -79,7 +79,7 @@ impl Session {
                 buffer.replace(from, to, &notice);
                 return from + notice.len();
             }
-            Remark::WritesLate => self.learn_writer(),
+            Remark::Late => self.learn_writer(),
             Remark::Refused => self.refused_with(buffer.range(from, to)),
             Remark::Doubtful => not_durable(),
         };

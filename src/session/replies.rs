@@ -8,9 +8,10 @@ use super::copying::Copying;
 use super::ends::{Ends, Round};
 use super::fate::Doing;
 use super::leftovers::Leftovers;
-use super::net::{Again, again};
+use super::net::again;
 pub use super::ops::{Op, Reply, Undo};
 use super::outline::{Outline, Prelude};
+use super::read_first::Late;
 use super::remarks::{Doubt, Remark, is_refusal, is_waiting_canceled, names_a_statement_of_ours};
 use super::resolve::Xid;
 use super::told::Told;
@@ -82,8 +83,8 @@ pub struct Replies {
     /// Of a session whose server was asked for them.
     pub leftovers: Option<Box<Leftovers>>,
     pub told: Told,
-    /// The transaction at hand is on a standby though it did not say that it only reads.
-    pub reads_first: bool,
+    /// Of the transaction at hand.
+    pub late: Late,
     /// What the client is told ahead of the answer to a round (its number).
     pub notices: VecDeque<(u64, PgError)>,
     /// ParameterStatus seen, to be taken by the session.
@@ -364,9 +365,7 @@ impl Replies {
         match () {
             () if names_a_statement_of_ours(body) => Some(Remark::Misnamed),
             () if self.refuses && is_refusal(body) => Some(Remark::Refused),
-            () if self.reads_first && self.beginning == Beginning::None && again(body) == Some(Again::Refused) => {
-                Some(Remark::WritesLate)
-            }
+            () if self.beginning == Beginning::None && self.late.meets(body) => Some(Remark::Late),
             () if self.outline.may_be_dropped() => again(body).map(Remark::Elsewhere),
             () => None,
         }

@@ -210,7 +210,7 @@ impl Session {
                 None => return Some(Taken::Wait),
             },
         };
-        if let Some(error) = self.writes_late(statement.class) {
+        if let Some(error) = self.comes_late(statement.class, statement.text()) {
             self.refuse_ahead(server, error);
         }
         self.binds(statement.class);
@@ -371,7 +371,8 @@ impl Session {
                     self.replies.await_op(Op { reply: Reply::Swallow, undo });
                     server.unnamed = mine;
                 }
-                if let Some(error) = self.writes_late(class) {
+                if let Some(error) = self.comes_late(class, self.names.unnamed().map_or(b"", |unnamed| unnamed.text()))
+                {
                     self.refuse_ahead(server, error);
                 }
                 self.binds(class);

@@ -34,6 +34,7 @@ pub(super) fn build(version: u64, changed_at: Option<Instant>, rows: Rows) -> Kn
     }
     knowledge.add_types(&rows.types);
     knowledge.add_relations(&rows.relations, &rows.parents);
+    knowledge.has_unlogged = rows.relations.iter().any(|row| row.is_unlogged);
     knowledge
 }
 

@@ -30,6 +30,7 @@ pub struct Knowledge {
     operators: ByName<OperatorFact>,
     types: ByName<TypeFact>,
     relations: ByName<RelationFact>,
+    has_unlogged: bool,
     defaults: Vec<DefaultRow>,
     traces: Traces,
 }
@@ -214,6 +215,11 @@ impl Known {
             Known::BuiltIn | Known::Nothing => None,
             Known::Loaded(knowledge) => knowledge.changed_at,
         }
+    }
+
+    /// Whether there are tables that standbys do not have.
+    pub fn has_unlogged(&self) -> bool {
+        matches!(self, Known::Loaded(knowledge) if knowledge.has_unlogged)
     }
 
     /// Those of a user, each setting (its name in lower case) once.

@@ -177,3 +177,56 @@ async fn a_prepared_statement_writes_late_as_well() {
     assert_eq!(client.query("ROLLBACK").await.tags, ["ROLLBACK"]);
     assert_eq!(client.execute("read", &[]).await.value(), "1");
 }
+
+/// A transaction that says READ ONLY may do on PostgreSQL what a standby can't: tried again, it does.
+#[tokio::test]
+async fn what_a_standby_cannot_do_for_a_read_only_transaction_the_primary_does() {
+    let stage = Stage::set("no_standby").await;
+    let sql = format!("CREATE UNLOGGED TABLE {0}.x (n int); GRANT ALL ON {0}.x TO {0}", stage.role.name);
+    shared().pg1.psql_as("app", "postgres", &sql).unwrap();
+    shared().wait_caught_up().unwrap();
+    let mut client = stage.client().await;
+    let late = [
+        ("a", "SELECT count(*) FROM x", 0),
+        ("b", "LISTEN c", 0),
+        ("c", "SELECT txid_current() > 0", 0),
+        ("d", "SELECT pg_advisory_lock(4712)", 0),
+        ("e", "SELECT pg_advisory_xact_lock(4712)", 0),
+        ("f", "DECLARE c CURSOR WITH HOLD FOR SELECT 1", 0),
+        ("g", "PREPARE p AS SELECT 1", 0),
+        // What PostgreSQL refuses wherever it is.
+        ("h", "INSERT INTO t VALUES (1)", 1),
+        ("i", "SELECT nextval('s')", 1),
+        ("j", "SELECT n FROM t FOR UPDATE", 1),
+        ("k", "SELECT 1/0", 2),
+    ];
+    for (name, then, refusal) in late {
+        let first = format!("SELECT 1 AS {name}");
+        let tries = async |client: &mut Raw| {
+            client.query("BEGIN READ ONLY").await;
+            client.query(&first).await;
+            let at = client.value("SELECT inet_server_port()").await;
+            let answer = client.query(then).await;
+            client.query("ROLLBACK").await;
+            (at == shared().pg1.port().to_string(), answer.sqlstate().to_owned())
+        };
+        let got = [tries(&mut client).await, tries(&mut client).await];
+        let wanted = match refusal {
+            0 => [(false, "40001"), (true, "")],
+            1 => [(false, "25006"), (false, "25006")],
+            _ => [(false, "22012"), (false, "22012")],
+        };
+        assert_eq!(got, wanted.map(|(at, sqlstate)| (at, sqlstate.to_owned())), "{then}");
+        // It is where it was: what was made was undone, and it can write.
+        client.query("SELECT pg_advisory_unlock_all()").await;
+        assert_eq!(client.query("INSERT INTO t VALUES (1)").await.tags, ["INSERT 0 1"], "{then}");
+        client.query("DISCARD ALL").await;
+    }
+    let dump = |name: &str| {
+        let mut dump = stage.proxy.client_program("pg_dump", "app", &stage.role.name);
+        let output = dump.args(["-n", name, "-t", &format!("{name}.x"), "-t", &format!("{name}.t")]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).contains("COPY")
+    };
+    assert!(dump(&stage.role.name));
+}

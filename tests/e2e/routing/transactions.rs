@@ -269,14 +269,14 @@ async fn what_a_standby_refuses_to_a_transaction_keeps_nobody_there() {
         "SELECT nextval('s')",
         "LOCK t IN EXCLUSIVE MODE",
     ];
-    for sql in refused {
+    for (number, sql) in refused.into_iter().enumerate() {
         for is_extended in [false, true] {
             let mut say = async |sql: &str| match is_extended {
                 true => client.unnamed(sql, &[]).await,
                 false => client.query(sql).await,
             };
             assert_eq!(say("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.status, b'T');
-            let at = say("SELECT inet_server_port()").await.value();
+            let at = say(&format!("SELECT inet_server_port() AS of_{number}_{is_extended}")).await.value();
             assert_ne!(at, primary.to_string(), "{sql}");
             let answer = say(sql).await;
             assert_eq!((answer.errors.len(), answer.status), (1, b'E'), "{sql}: {answer:?}");
@@ -297,10 +297,10 @@ async fn what_a_transaction_has_left_on_a_standby_is_there_until_it_is_gone() {
     let mut client = stage.client().await;
     does(&mut client, "CREATE TABLE t (n int)", "CREATE TABLE", b'I').await;
     shared().wait_caught_up().unwrap();
+    // Hidden in code: what shows itself is not done on a standby (`read_first`).
     let ways = [
-        ("SELECT pg_advisory_lock(1)", "SELECT pg_advisory_unlock(1)"),
-        ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", "CLOSE c"),
-        ("PREPARE p AS SELECT 1", "DEALLOCATE p"),
+        ("DO 'BEGIN PERFORM pg_advisory_lock(1); END'", "SELECT pg_advisory_unlock(1)"),
+        ("DO $$ BEGIN EXECUTE 'PREPARE p AS SELECT 1'; END $$", "DEALLOCATE p"),
     ];
     for (leaves, takes) in ways {
         does(&mut client, "BEGIN READ ONLY", "BEGIN", b'T').await;
