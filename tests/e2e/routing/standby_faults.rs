@@ -128,6 +128,23 @@ async fn read(client: &mut Raw, number: usize, turn: usize) {
     }
 }
 
+/// The catalog is known, and the node takes its share.
+async fn until_read(proxy: &Proxy<'_>, node: &str) {
+    let served = || {
+        let rows = proxy.console("SHOW STANDBYS");
+        let mut columns = rows.lines().map(|row| row.split('|').collect::<Vec<_>>());
+        // queries
+        let count = columns.find(|row| row[0] == node).and_then(|row| row[8].parse::<u64>().ok());
+        count.unwrap_or_else(|| panic!("{rows}"))
+    };
+    let before = served();
+    until(node, async || {
+        let now = served();
+        if now > before + 200 { Ok(()) } else { Err(format!("{now} reads, {before} before")) }
+    })
+    .await;
+}
+
 fn make_table(cluster: &Cluster, role: &Role) {
     let sql = format!(
         "SET ROLE {0}; CREATE TABLE {0}.t (a int); INSERT INTO {0}.t SELECT generate_series(1, 1000)",
@@ -145,6 +162,7 @@ async fn sixteen_readers_hear_nothing_of_standbys_that_die_or_freeze() {
     let proxy = proxy(&cluster, &role);
     let readers = Readers::start(&role, proxy.port());
     readers.more("reads are served").await;
+    until_read(&proxy, "pg3").await;
 
     cluster.pg3.kill9().unwrap();
     readers.more("reads go on without pg3").await;
@@ -154,6 +172,7 @@ async fn sixteen_readers_hear_nothing_of_standbys_that_die_or_freeze() {
     assert!(repeated(&proxy, "why=Lost") > 0, "somebody was reading there");
 
     let before = repeated(&proxy, "why=Lost");
+    until_read(&proxy, "pg3").await;
     cluster.pg3.sigstop().unwrap();
     readers.more("reads go on while pg3 is frozen").await;
     assert!(repeated(&proxy, "why=Lost") > before, "somebody was reading there");
