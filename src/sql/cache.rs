@@ -127,7 +127,9 @@ impl Cache {
     /// Not found: told by the text, and by what was learnt of it.
     fn classify_anew(&mut self, text: &[u8], catalog: &impl Catalog) -> Class {
         let class = classify(text, self.max_bytes, catalog);
-        if !class.is_read() || self.learnt.is_empty() || text.len() > self.max_bytes {
+        // What is in doubt may be tried on a standby as well (pgherd.route).
+        let may_be_tried = class.is_read() || class.may_only_read();
+        if !may_be_tried || self.learnt.is_empty() || text.len() > self.max_bytes {
             return class;
         }
         let learnt = self.learnt.get(&self.hashing.key(text)).copied();
