@@ -149,14 +149,18 @@ impl Counted {
         }
     }
 
-    /// Of each count the smaller one.
-    pub fn least(&self, other: &Self) -> Self {
+    /// Of each count the one in the middle. The calls by name are those of the middle number of system calls.
+    pub fn median(several: &[Self]) -> Self {
+        let middle = |count: fn(&Self) -> u64| {
+            let mut sorted: Vec<&Self> = several.iter().collect();
+            sorted.sort_by_key(|counted| count(counted));
+            sorted[sorted.len() / 2].clone()
+        };
         Self {
-            instructions: self.instructions.min(other.instructions),
-            allocations: self.allocations.min(other.allocations),
-            clock_reads: self.clock_reads.min(other.clock_reads),
-            syscalls: self.syscalls.min(other.syscalls),
-            calls: if other.syscalls < self.syscalls { other.calls.clone() } else { self.calls.clone() },
+            instructions: middle(|counted| counted.instructions).instructions,
+            allocations: middle(|counted| counted.allocations).allocations,
+            clock_reads: middle(|counted| counted.clock_reads).clock_reads,
+            ..middle(|counted| counted.syscalls)
         }
     }
 

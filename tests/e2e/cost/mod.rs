@@ -28,6 +28,10 @@ const WINDOWS: usize = 7;
 /// A bound that is further above what is counted than this is to be lowered.
 const SLACK_PER_CENT: u64 = 5;
 
+/// What the same program may count more on another machine: the C library picks its memcpy and its like by the processor, and
+/// each process seeds its hash tables anew. Only instructions know the difference.
+const MACHINES_PER_CENT: u64 = 4;
+
 const BOUNDS: &str = include_str!("../../data/cost/bounds.txt");
 
 #[test]
@@ -80,14 +84,16 @@ fn count_all(split: bool, binary: Option<&Path>, transactions: usize) -> Vec<Cou
             }
         }
     });
-    drop(proxy);
+    // Before the proxy ends: it may shut down a server's connection then.
     let windows = valgrind.windows(WINDOWS * SCRIPTS.len());
+    drop(proxy);
     let of_script = |(script, windows): (&Script, &[Counted])| match script.is_connection() {
-        true => windows[1].least(&windows[2]).per(1),
+        true => Counted::median(&windows[1..]).per(1),
         false => {
             let difference =
                 |at: usize| windows[at + 1].minus(&windows[at]).per(script.transactions(transactions) as u64);
-            difference(1).least(&difference(3)).least(&difference(5))
+            let differences = [1, 3, 5].map(difference);
+            Counted::median(&differences)
         }
     };
     SCRIPTS.iter().zip(windows.chunks(WINDOWS)).map(of_script).collect()
@@ -127,7 +133,8 @@ fn judge(name: &str, counted: &Counted, is_release: bool) -> Vec<String> {
     let mut check = |what: &str, hundredths: u64, bound: u64| {
         let said = format!("{name}: {what}: {}.{:02}", hundredths / 100, hundredths % 100);
         // A timer that meets one of a hundred transactions is not theirs.
-        if hundredths > bound * 100 + 25 {
+        let chance = if what == "instructions" { bound * MACHINES_PER_CENT } else { 25 };
+        if hundredths > bound * 100 + chance {
             wrong.push(format!("{said}, the bound is {bound}"));
         } else if hundredths.div_ceil(100) * (100 + SLACK_PER_CENT) < bound * 100 {
             eprintln!("{said}: lower the bound of {bound}");
