@@ -149,19 +149,18 @@ impl Counted {
         }
     }
 
-    /// Of each count the one in the middle. The calls by name are those of the middle number of system calls.
-    pub fn median(several: &[Self]) -> Self {
-        let middle = |count: fn(&Self) -> u64| {
-            let mut sorted: Vec<&Self> = several.iter().collect();
-            sorted.sort_by_key(|counted| count(counted));
-            sorted[sorted.len() / 2].clone()
+    /// Of each count the smallest: chance only adds.
+    pub fn least<'a>(several: impl IntoIterator<Item = &'a Self>) -> Self {
+        let smaller = |one: Self, other: &Self| Self {
+            instructions: one.instructions.min(other.instructions),
+            allocations: one.allocations.min(other.allocations),
+            clock_reads: one.clock_reads.min(other.clock_reads),
+            calls: if other.syscalls < one.syscalls { other.calls.clone() } else { one.calls },
+            syscalls: one.syscalls.min(other.syscalls),
         };
-        Self {
-            instructions: middle(|counted| counted.instructions).instructions,
-            allocations: middle(|counted| counted.allocations).allocations,
-            clock_reads: middle(|counted| counted.clock_reads).clock_reads,
-            ..middle(|counted| counted.syscalls)
-        }
+        let mut several = several.into_iter();
+        let first = several.next().cloned().unwrap_or_default();
+        several.fold(first, smaller)
     }
 
     /// For each of so many, in hundredths.

@@ -22,8 +22,9 @@ use crate::harness::{Proxy, shared};
 /// login in it.
 const TRANSACTIONS: [usize; 2] = [100, 20];
 
-/// To warm up, then three differences: what meets one of them by chance (a server that is opened, say) does not count.
-const WINDOWS: usize = 7;
+/// One to warm up, then smaller and larger ones in turn, four of each: what meets some of them by chance (a timer, a server
+/// that is opened) does not count, since the least of each size are compared.
+const WINDOWS: usize = 9;
 
 /// A bound that is further above what is counted than this is to be lowered.
 const SLACK_PER_CENT: u64 = 5;
@@ -87,13 +88,11 @@ fn count_all(split: bool, binary: Option<&Path>, transactions: usize) -> Vec<Cou
     // Before the proxy ends: it may shut down a server's connection then.
     let windows = valgrind.windows(WINDOWS * SCRIPTS.len());
     drop(proxy);
-    let of_script = |(script, windows): (&Script, &[Counted])| match script.is_connection() {
-        true => Counted::median(&windows[1..]).per(1),
-        false => {
-            let difference =
-                |at: usize| windows[at + 1].minus(&windows[at]).per(script.transactions(transactions) as u64);
-            let differences = [1, 3, 5].map(difference);
-            Counted::median(&differences)
+    let of_script = |(script, windows): (&Script, &[Counted])| {
+        let every_second = |from| Counted::least(windows[from..].iter().step_by(2));
+        match script.is_connection() {
+            true => Counted::least(&windows[1..]).per(1),
+            false => every_second(2).minus(&every_second(1)).per(script.transactions(transactions) as u64),
         }
     };
     SCRIPTS.iter().zip(windows.chunks(WINDOWS)).map(of_script).collect()
