@@ -11,7 +11,7 @@ import tempfile
 # Not durable: the proxies are compared, not the disk.
 SETTINGS = """
 listen_addresses = '127.0.0.1'
-max_connections = 600
+max_connections = 1200
 shared_buffers = 256MB
 fsync = off
 synchronous_commit = off
@@ -78,10 +78,13 @@ class Cluster:
                 self.run("pg_ctl", "-D", node, "-m", "immediate", "-w", "stop", check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def run(self, program, *arguments, check=True):
-        """A program of PostgreSQL's, as its user. Its output, or an error that shows it."""
-        command = as_postgres([str(self.bin / program), *map(str, arguments)])
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder)
+    def run(self, program, *arguments, check=True, environment=None, limit=600):
+        """A program of PostgreSQL's, as its user. Its output, or an error that shows it. `limit`: seconds it may take."""
+        command = as_postgres(["timeout", str(limit), str(self.bin / program), *map(str, arguments)])
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder,
+            env={**os.environ, **(environment or {})},
+        )
         if check and done.returncode != 0:
             raise RuntimeError(f"{program} failed ({done.returncode}):\n{done.stdout}")
         return done.stdout

@@ -3,38 +3,46 @@
 import os
 import pathlib
 import re
+import resource
 import time
 
-from proxies import children
+from cluster import say
+from proxy import children
 from wire import Client
 
 TICKS = os.sysconf("SC_CLK_TCK")
+# Open files that are not clients: of this process, and servers and logs of a proxy.
+FILES_BESIDE = 300
 
-# name: (what pgbench is told, clients). Order = columns of the table.
-PGBENCH = {
-    **{f"S {mode} {n}": (["-S", "-M", mode], n) for mode in ("simple", "extended", "prepared") for n in (1, 16, 64)},
-    "N prepared 16": (["-N", "-M", "prepared"], 16),
-    "connect 8": (["-S", "-C"], 8),
-}
-QUICK = ("S simple 16", "S prepared 16", "N prepared 16", "connect 8")
+# Of the transactions this share is logged for the latency: enough for a percentile, too few to slow pgbench down.
+LOGGED = 0.2
 
 
-def pgbench(proxy, name, seconds):
+def pgbench(proxy, load, seconds):
     """{tps, cpu}: transactions per second, and the proxy's CPU seconds per 10,000 transactions (None for direct)."""
-    arguments, clients = PGBENCH[name]
-    threads = 1 if clients == 1 else 2
-    before = cpu_seconds(proxy.pid)
-    output = proxy.cluster.run(
-        "pgbench", "-n", *arguments, "-c", clients, "-j", threads, "-T", seconds,
-        "-h", "127.0.0.1", "-p", proxy.port, "-U", "bench", "bench",
-    )
-    spent = cpu_seconds(proxy.pid) - before
+    subject = proxy.scram if load.scram else proxy
+    before = cpu_seconds(subject.pid)
+    output = subject.pgbench(*load.command(proxy.cluster.folder), "-T", seconds, limit=seconds + 60)
+    spent = cpu_seconds(subject.pid) - before
     done = int(re.search(r"transactions actually processed: (\d+)", output)[1])
     failed = re.search(r"number of failed transactions: (\d+)", output)
-    if failed and int(failed[1]):
-        raise RuntimeError(f"{proxy.name}: {failed[1]} failed transactions:\n{output}")
+    if done == 0 or failed and int(failed[1]) or "aborted" in output:
+        raise RuntimeError(f"{proxy.name}: failed transactions:\n{output}")
     tps = float(re.search(r"tps = ([\d.]+)", output)[1])
-    return {"tps": tps, "cpu": spent / done * 10_000 if proxy.pid else None}
+    return {"tps": tps, "cpu": spent / done * 10_000 if subject.pid else None}
+
+
+def latency(proxy, load, seconds):
+    """{p50, p99}: of transactions, in milliseconds, out of pgbench's log of a share of them."""
+    prefix = proxy.folder / "latency"
+    logging = ("--log", "--log-prefix", prefix, "--sampling-rate", LOGGED)
+    proxy.pgbench(*load.command(proxy.cluster.folder), *logging, "-T", seconds, limit=seconds + 60)
+    times = []
+    for path in proxy.folder.glob("latency.*"):
+        times += [int(line.split()[2]) for line in path.read_text().splitlines()]
+        path.unlink()
+    times.sort()
+    return {f"p{part}": times[len(times) * part // 100] / 1000 for part in (50, 99)}
 
 
 def large_result(proxy):
@@ -48,19 +56,24 @@ def large_result(proxy):
     return {"mb_per_s": size / 1e6 / elapsed, "cpu": spent / (size / 1e9) if proxy.pid else None}
 
 
-def idle_memory(proxy):
+def idle_memory(proxy, most):
     """{mb, kb_per_client, clients}: PSS with idle clients, and what each of them takes. Each has run one query."""
+    count = min(proxy.idle_clients, most)
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - FILES_BESIDE
+    if count > files:
+        say(f"{proxy.name}: {count:,} idle clients want more open files than the {files:,} allowed here (ulimit -Hn): {files:,}")
+        count = files
     before = 0 if proxy.forks_ahead else pss_kb(proxy.pid)
     clients = []
-    for _ in range(proxy.idle_clients):
-        client = Client(proxy.port)
-        client.query("SELECT 1")
-        clients.append(client)
-    time.sleep(0.5)
-    after = pss_kb(proxy.pid)
-    for client in clients:
-        client.close()
-    count = len(clients)
+    try:
+        for _ in range(count):
+            clients.append(Client(proxy.port))
+            clients[-1].query("SELECT 1")
+        time.sleep(0.5)
+        after = pss_kb(proxy.pid)
+    finally:
+        for client in clients:
+            client.close()
     return {"mb": after / 1024, "kb_per_client": (after - before) / count, "clients": count}
 
 
@@ -74,10 +87,7 @@ def standby_share(running, quick):
 
     shares, before = {}, counts(running[0])
     for proxy in running:
-        proxy.cluster.run(
-            "pgbench", "-n", "-S", "-M", "prepared", "-c", 16, "-j", 2, "-t", 500 if quick else 2000,
-            "-h", "127.0.0.1", "-p", proxy.port, "-U", "bench", "bench",
-        )
+        proxy.pgbench("-S", "-M", "prepared", "-c", 16, "-j", 2, "-t", 500 if quick else 2000)
         now = counts(proxy)
         primary, *standbys = [after - earlier for after, earlier in zip(now, before)]
         shares[proxy.name] = {"percent": 100 * sum(standbys) / (primary + sum(standbys))}

@@ -1,89 +1,53 @@
 """The proxies under test, each with the configuration that compares: transaction pooling where there is any, pool of 20,
 trust, plain TCP, prepared statements on, logging off."""
 
-import os
+import base64
+import hashlib
+import hmac
 import pathlib
-import re
 import signal
-import subprocess
 import time
 
-from cluster import as_postgres, free_ports, say
-from wire import Client
+from cluster import as_postgres, free_ports
+from proxy import Proxy
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 POOL = 20
+MAX_CLIENTS = 11_000
+PASSWORD = "bench"
+FLOOR = "floor (bare relay)"
 
 
-class Proxy:
-    """One running proxy. `name` is its row in the table; `pid` the root of its processes, None for direct."""
-
-    pid = None
-    # Idle clients of the memory measurement.
-    idle_clients = 1000
-    # Its processes wait for clients: what they take counts, although they were there before.
-    forks_ahead = False
-
-    def __init__(self, name, cluster):
-        self.name = name
-        self.cluster = cluster
-        self.folder = cluster.folder / re.sub(r"\W+", "-", name)
-        self.folder.mkdir()
-        self.folder.chmod(0o777)
-        self.port = free_ports(1)[0]
-        self.process = None
-
-    def launch(self, command, stop_signal=signal.SIGTERM):
-        self.stop_signal = stop_signal
-        log = open(self.folder / "log", "wb")
-        self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder)
-        self.pid = self.process.pid
-        self._await_ready()
-        # `runuser` stays as the parent of what it runs.
-        if command[0] == "runuser":
-            self.pid = int(children(self.pid)[0])
-        say(f"{self.name}: up on port {self.port}")
-
-    def _await_ready(self):
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                Client(self.port).close()
-                return
-            except (OSError, ConnectionError) as error:
-                if time.monotonic() > deadline or self.process.poll() is not None:
-                    log = (self.folder / "log").read_text(errors="replace")[-2000:]
-                    self.stop()
-                    raise RuntimeError(f"{self.name} did not start ({error}):\n{log}") from error
-                time.sleep(0.1)
-
-    def stop(self):
-        if self.process is None or self.process.poll() is not None:
-            return
-        os.kill(self.pid, self.stop_signal)
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            os.kill(self.pid, signal.SIGKILL)
-            self.process.wait()
-
-    def write(self, name, text):
-        path = self.folder / name
-        path.write_text(text)
-        path.chmod(0o644)
-        return path
+def verifier(password):
+    """The password as pg_authid has it. With the plain one PgBouncer would derive it anew at each login, some 2 ms."""
+    salt = b"0123456789abcdef"
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, 4096)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    text = [base64.b64encode(part).decode() for part in (salt, stored, hmac.digest(salted, b"Server Key", "sha256"))]
+    return f"SCRAM-SHA-256$4096:{text[0]}${text[1]}:{text[2]}"
 
 
 def direct(cluster):
     """No proxy: the ceiling."""
     proxy = Proxy("direct", cluster)
     proxy.port = cluster.ports[0]
+    proxy.idle_clients = 0
     return proxy
 
 
-def pgbouncer(cluster, program):
-    proxy = Proxy("PgBouncer", cluster)
-    users = proxy.write("users.txt", '"bench" ""\n')
+def floor(cluster, program):
+    """The bare relay: one server connection for each client, nothing looked at."""
+    proxy = Proxy(FLOOR, cluster)
+    proxy.idle_clients = 0
+    proxy.launch(as_postgres([program, str(proxy.port), str(cluster.ports[0])]))
+    return proxy
+
+
+def pgbouncer(cluster, program, password=None):
+    """With a password its clients log in by SCRAM; towards PostgreSQL it stays trust."""
+    proxy = Proxy("PgBouncer SCRAM" if password else "PgBouncer", cluster)
+    proxy.password = password
+    users = proxy.write("users.txt", f'"bench" "{verifier(password) if password else ""}"\n')
     config = proxy.write("pgbouncer.ini", f"""
 [databases]
 * = host=127.0.0.1 port={cluster.ports[0]}
@@ -91,11 +55,11 @@ def pgbouncer(cluster, program):
 listen_addr = 127.0.0.1
 listen_port = {proxy.port}
 unix_socket_dir =
-auth_type = trust
+auth_type = {'scram-sha-256' if password else 'trust'}
 auth_file = {users}
 pool_mode = transaction
 default_pool_size = {POOL}
-max_client_conn = 3000
+max_client_conn = {MAX_CLIENTS}
 max_prepared_statements = 200
 log_connections = 0
 log_disconnections = 0
@@ -109,6 +73,7 @@ def pgpool(cluster, program, split):
     proxy = Proxy("PgPool-II, splitting" if split else "PgPool-II", cluster)
     # A process a client: more of them would be memory measured for its own sake.
     proxy.idle_clients = 200
+    proxy.max_clients = 200
     proxy.forks_ahead = True
     nodes = cluster.ports if split else cluster.ports[:1]
     backends = "".join(
@@ -143,8 +108,9 @@ log_min_messages = error
     return proxy
 
 
-def pgherd(cluster, program, split, workers):
-    proxy = Proxy("pgherd, splitting" if split else "pgherd", cluster)
+def pgherd(cluster, program, split, workers, name=None, password=None):
+    proxy = Proxy(name or ("pgherd, splitting" if split else "pgherd"), cluster)
+    proxy.password = password
     nodes = "".join(
         f'[[node]]\nname = "pg{i + 1}"\nhost = "127.0.0.1"\nport = {port}\nmax_servers = 90\n'
         for i, port in enumerate(cluster.ports)
@@ -164,13 +130,13 @@ split = {str(split).lower()}
 user = "bench"
 database = "bench"
 [auth]
-method = "trust"
+method = "{'scram-sha-256' if password else 'trust'}"
 lookup = false
 [[user]]
 name = "bench"
-password = ""
+password = "{verifier(password) if password else ''}"
 [limits]
-max_clients = 3000
+max_clients = {MAX_CLIENTS}
 [http]
 enabled = false
 [log]
@@ -179,11 +145,3 @@ level = "warn"
     proxy.launch(as_postgres([program, "run", "--config", str(config)]))
     time.sleep(2)  # the monitor's first look at all nodes
     return proxy
-
-
-def children(pid):
-    """The direct children of a process, as text. Those of all its threads: a thread may fork."""
-    found = []
-    for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        found += path.read_text().split()
-    return found

@@ -7,13 +7,16 @@ import platform
 import re
 import statistics
 
-from measure import PGBENCH
+import goals
+from goals import BASE
+from workloads import LATENCY, LOADS
 
-BASE = "PgBouncer"
 # column: (workload, key, format)
 BULK = {
     "MB/s": ("result", "mb_per_s", "{:,.0f}"),
     "CPU s per GB": ("result", "cpu", "{:.2f}"),
+    "p50 ms": ("latency", "p50", "{:.2f}"),
+    "p99 ms": ("latency", "p99", "{:.2f}"),
     "idle clients": ("idle", "clients", "{:,.0f}"),
     "PSS MB": ("idle", "mb", "{:,.1f}"),
     "KB per idle client": ("idle", "kb_per_client", "{:,.1f}"),
@@ -30,21 +33,30 @@ def median(runs, key):
 
 def tables(results, names):
     """`results[workload][proxy]` = a list of measurements, one a pass."""
-    columns = [name for name in PGBENCH if name in results]
-    short = [name.replace("simple", "simp").replace("extended", "ext").replace("prepared", "prep") for name in columns]
+    columns = {short(name): name for name in LOADS if name in results}
+    behind = [name for name in names if name != "direct"]
     parts = [
-        "### Transactions per second\n",
-        table(short, names, lambda column, proxy: cell(results, columns[short.index(column)], proxy, "tps", "{:,.0f}")),
+        "### What is wanted, and what is\n",
+        f"Ratios to {BASE} unless it says otherwise; in bold what is missed.\n",
+        goal_table(results),
+        "\n### Transactions per second\n",
+        table(list(columns), names, lambda c, proxy: cell(results, columns[c], proxy, "tps", "{:,.0f}")),
         "\n### The proxy's own CPU seconds per 10,000 transactions (less is better)\n",
-        table(
-            short,
-            [name for name in names if name != "direct"],
-            lambda column, proxy: cell(results, columns[short.index(column)], proxy, "cpu", "{:.3f}"),
-        ),
-        "\n### A large result, idle clients, and who answers `pgbench -S`\n",
+        table(list(columns), behind, lambda c, proxy: cell(results, columns[c], proxy, "cpu", "{:.3f}")),
+        f"\n### A large result, latency of {short(LATENCY)}, idle clients, and who answers `pgbench -S`\n",
         table(list(BULK), names, lambda c, p: bulk(results, c, p)),
     ]
     return "\n".join(parts)
+
+
+def goal_table(results):
+    rows = goals.rows(lambda workload, proxy, key: median(results.get(workload, {}).get(proxy, []), key))
+    lines = ["| | wanted | splitting off | wanted | splitting on |", "|---|---|---|---|---|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def short(name):
+    return name.replace("simple", "simp").replace("extended", "ext").replace("prepared", "prep")
 
 
 def bulk(results, column, proxy):
@@ -63,7 +75,8 @@ def cell(results, workload, proxy, key, form, ratio=True):
 
 def table(columns, names, cell_of):
     lines = ["| | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
-    lines += [f"| {name} | " + " | ".join(cell_of(column, name) for column in columns) + " |" for name in names]
+    rows = {name: [cell_of(column, name) for column in columns] for name in names}
+    lines += [f"| {name} | " + " | ".join(row) + " |" for name, row in rows.items() if any(row)]
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares pgherd with its peers before one PostgreSQL cluster, on this machine, and writes the tables of benches/README.md.
 
-    python3 benches/peers/run.py [--quick] [--passes N] [--seconds N] [--only NAME,NAME] [--print]
+    python3 benches/peers/run.py [--quick] [--passes N] [--seconds N] [--only NAME,NAME] [--loads NAME,NAME] [--print]
 """
 
 import argparse
@@ -16,7 +16,9 @@ import time
 import measure
 import proxies
 import report
+import workloads
 from cluster import Cluster, say
+from workloads import LOADS
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = proxies.TOP
@@ -30,7 +32,8 @@ def main():
     started = time.monotonic()
     cluster = Cluster(options.scale, options.result_mb)
     running = []
-    versions = [version(program) for program in [cluster.bin / "postgres", *programs.values()]]
+    versions = [version(cluster.bin / "postgres")]
+    versions += [version(program) for name, program in programs.items() if name != proxies.FLOOR]
     try:
         programs = {name: readable_by_all(program, cluster.folder) for name, program in programs.items()}
         start_all(cluster, programs, options, running)
@@ -52,14 +55,17 @@ def arguments():
     parser.add_argument("--seconds", type=int, default=2, help="of each pgbench run")
     parser.add_argument("--scale", type=int, default=10, help="pgbench's")
     parser.add_argument("--result-mb", type=int, default=200, help="size of the large result")
-    parser.add_argument("--workers", type=int, default=1, help="threads of pgherd")
+    parser.add_argument("--workers", type=int, default=1, help="threads of pgherd, but in its row with two")
+    parser.add_argument("--loads", default="", help="loads whose names begin so, by commas: S prep,pipeline,connect")
+    parser.add_argument("--idle", type=int, default=10_000, help="idle clients of the memory measurement; 0 for none")
     parser.add_argument("--only", default="", help="proxies whose names begin so, by commas: pgbouncer,pgherd")
     parser.add_argument("--pgherd", default=str(TOP / "target/release/pgherd"), help="the program to measure")
     parser.add_argument("--print", action="store_true", help="print the tables, do not write them")
     options = parser.parse_args()
     if options.quick:
-        options.passes, options.seconds, options.scale, options.result_mb = 1, 1, 1, 50
-    options.workloads = measure.QUICK if options.quick else tuple(measure.PGBENCH)
+        options.passes, options.seconds, options.scale, options.result_mb, options.idle = 1, 1, 1, 50, min(options.idle, 1000)
+    chosen = workloads.QUICK if options.quick and not options.loads else LOADS
+    options.workloads = [name for name in chosen if begins(name, options.loads)]
     return options
 
 
@@ -71,6 +77,8 @@ def find_programs(options):
         programs["PgBouncer"] = built.stdout.strip()
     if wanted(options, "PgPool-II"):
         programs["PgPool-II"] = shutil.which("pgpool") or sys.exit("PgPool-II is missing: scripts/setup.sh peers")
+    if wanted(options, proxies.FLOOR):
+        programs[proxies.FLOOR] = compiled_floor()
     if wanted(options, "pgherd"):
         if not pathlib.Path(options.pgherd).exists():
             sys.exit(f"{options.pgherd} is missing: cargo build --release")
@@ -86,44 +94,79 @@ def readable_by_all(program, folder):
 
 
 def wanted(options, name):
-    prefixes = [prefix.lower() for prefix in options.only.split(",") if prefix]
+    return begins(name, options.only)
+
+
+def begins(name, prefixes):
+    """Whether the name begins with one of those by commas; with none given, it does."""
+    prefixes = [prefix.strip().lower() for prefix in prefixes.split(",") if prefix.strip()]
     return not prefixes or any(name.lower().startswith(prefix) for prefix in prefixes)
 
 
+def compiled_floor():
+    source, relay = HERE / "floor/relay.c", TOP / "target/peers/relay"
+    relay.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cc", "-O2", "-Wall", "-o", relay, source], check=True)
+    return str(relay)
+
+
 def start_all(cluster, programs, options, running):
+    """Starts the proxies into `running`: what is there when one of them fails is stopped by the caller."""
+    password = proxies.PASSWORD
     running.append(proxies.direct(cluster))
-    if "PgBouncer" in programs:
-        running.append(proxies.pgbouncer(cluster, programs["PgBouncer"]))
-    for split in (False, True):
-        if "PgPool-II" in programs:
-            running.append(proxies.pgpool(cluster, programs["PgPool-II"], split))
-    for split in (False, True):
-        if "pgherd" in programs:
-            running.append(proxies.pgherd(cluster, programs["pgherd"], split, options.workers))
+    if proxies.FLOOR in programs:
+        running.append(proxies.floor(cluster, programs[proxies.FLOOR]))
+    if program := programs.get("PgBouncer"):
+        running.append(proxies.pgbouncer(cluster, program))
+        running[-1].scram = proxies.pgbouncer(cluster, program, password)
+    if program := programs.get("PgPool-II"):
+        for split in (False, True):
+            running.append(proxies.pgpool(cluster, program, split))
+    if program := programs.get("pgherd"):
+        for split in (False, True):
+            running.append(proxies.pgherd(cluster, program, split, options.workers))
+            name = running[-1].name + " SCRAM"
+            running[-1].scram = proxies.pgherd(cluster, program, split, options.workers, name, password)
+        running.append(proxies.pgherd(cluster, program, False, 2, "pgherd, two workers"))
+        running[-1].only, running[-1].bulk = workloads.TWO_WORKERS, False
 
 
 def compare(running, options):
     """results[workload][proxy] = measurements, one a pass. Passes are interleaved: noise hits all alike."""
-    results = {}
+    results, refused = {}, set()
 
-    def take(workload, proxy, measurement):
-        results.setdefault(workload, {}).setdefault(proxy.name, []).append(measurement)
+    def take(workload, proxy, measurement, *arguments):
+        if (workload, proxy.name) in refused:
+            return
+        try:
+            done = measurement(proxy, *arguments)
+        except (RuntimeError, OSError) as error:
+            # A peer that cannot do it leaves its cells empty. What pgherd cannot do ends the run.
+            if proxy.name.startswith("pgherd"):
+                raise
+            say(f"{proxy.name} is left out of {workload}: {str(error)[-600:]}")
+            refused.add((workload, proxy.name))
+        else:
+            results.setdefault(workload, {}).setdefault(proxy.name, []).append(done)
 
+    whole = [proxy for proxy in running if proxy.bulk]
     for number in range(1, options.passes + 1):
         for workload in options.workloads:
             say(f"pass {number} of {options.passes}: {workload}")
             for proxy in running:
-                take(workload, proxy, measure.pgbench(proxy, workload, options.seconds))
-        say(f"pass {number} of {options.passes}: a large result")
-        for proxy in running:
-            take("result", proxy, measure.large_result(proxy))
+                if proxy.takes(workload, LOADS[workload]):
+                    take(workload, proxy, measure.pgbench, LOADS[workload], options.seconds)
+        say(f"pass {number} of {options.passes}: a large result, latency")
+        for proxy in whole:
+            take("result", proxy, measure.large_result)
+            take("latency", proxy, measure.latency, LOADS[workloads.LATENCY], options.seconds)
     say("who answers the reads")
-    for name, share in measure.standby_share(running, options.quick).items():
+    for name, share in measure.standby_share(whole, options.quick).items():
         results.setdefault("share", {})[name] = [share]
-    for proxy in running:
-        if proxy.pid:
+    for proxy in whole:
+        if min(proxy.idle_clients, options.idle):
             say(f"idle clients: {proxy.name}")
-            take("idle", proxy, measure.idle_memory(proxy))
+            take("idle", proxy, measure.idle_memory, options.idle)
     return results
 
 
@@ -132,7 +175,7 @@ def keep(text, results, options):
     raw = TOP / "target/peers/results.json"
     raw.parent.mkdir(parents=True, exist_ok=True)
     raw.write_text(json.dumps(results, indent=1))
-    if not (options.quick or options.only or options.print):
+    if not (options.quick or options.only or options.loads or options.print):
         report.write(HERE.parent / "README.md", text)
         say(f"written to benches/README.md; each pass in {raw.relative_to(TOP)}")
 

@@ -7,6 +7,9 @@ READY = b"Z\x00\x00\x00\x05I"
 
 
 class Client:
+    # One for all: who measures reads one answer at a time.
+    buffer = bytearray(1 << 18)
+
     def __init__(self, port, user="bench", database="bench"):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         parameters = f"user\0{user}\0database\0{database}\0\0".encode()
@@ -25,7 +28,7 @@ class Client:
 
     def _until_ready(self):
         """Reads to the end of the answer. Nothing is sent after ReadyForQuery, so the tail of the stream tells."""
-        buffer = bytearray(1 << 18)
+        buffer = self.buffer
         total, tail, first = 0, b"", b""
         while True:
             size = self.socket.recv_into(buffer)
