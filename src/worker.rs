@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use crate::net::buffer::Buffers;
 use crate::net::{self, Stream};
 use crate::session::WorkerCell;
 use crate::session::login::{Login, login};
+use crate::session::parked::Conversation;
 use crate::shared::Shared;
 use crate::sql::Cache;
 use crate::sql::shapes::Shapes;
@@ -36,6 +39,12 @@ struct Seat {
     load: Arc<AtomicUsize>,
 }
 
+/// One connection's task.
+struct Served {
+    conversation: Conversation,
+    _counted: Counted,
+}
+
 /// Counts a connection for as long as it lives.
 struct Counted(Arc<AtomicUsize>);
 
@@ -51,6 +60,7 @@ impl Workers {
     /// Starts the threads; the first one accepts and deals the sockets out.
     pub fn start(shared: &Arc<Shared>, listener: std::net::TcpListener) -> io::Result<Self> {
         let config = shared.config.load();
+        let listens = listener.local_addr()?;
         let (accepting, stop) = watch::channel(true);
         let mut seats = Vec::new();
         let mut inboxes = Vec::new();
@@ -65,6 +75,9 @@ impl Workers {
             let cell = Arc::new(WorkerCell {
                 // So that no two of them draw the same lots.
                 turns: AtomicUsize::new(index << 24),
+                whole: AtomicUsize::new(0),
+                random: Mutex::default(),
+                listens,
                 index,
                 buffers: Buffers::new(config.limits.buffer_bytes),
                 shapes: Shapes::new(Arc::clone(&shared.routes[index]), shared.seed).into(),
@@ -142,10 +155,8 @@ impl Worker {
     fn adopt(&self, stream: Stream, peer: SocketAddr) {
         let counted = Counted(Arc::clone(&self.load));
         let (shared, cell) = (Arc::clone(&self.shared), Arc::clone(&self.cell));
-        tokio::spawn(async move {
-            serve(&shared, &cell, stream, peer).await;
-            drop(counted);
-        });
+        let conversation = Conversation::begin(serve(shared, cell, stream, peer));
+        tokio::spawn(Served { conversation, _counted: counted });
     }
 }
 
@@ -183,26 +194,35 @@ async fn accept(listener: TcpListener, seats: Vec<Seat>, home: Worker, mut stop:
     }
 }
 
-async fn serve(shared: &Arc<Shared>, cell: &Arc<WorkerCell>, stream: Stream, peer: SocketAddr) {
-    // Boxed: an idle client shall not hold the room that logging in takes.
-    match Box::pin(login(shared, cell, stream, peer)).await {
+// === impl Served ===
+
+impl Future for Served {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.conversation).poll(cx)
+    }
+}
+
+async fn serve(shared: Arc<Shared>, cell: Arc<WorkerCell>, stream: Stream, peer: SocketAddr) -> Conversation {
+    match login(&shared, &cell, stream, peer).await {
         None => {}
-        Some(Login::Application(session)) => session.run().await,
+        Some(Login::Application(session)) => return Conversation::of(session),
         Some(Login::Replication(passthrough)) => Box::pin(passthrough.run()).await,
         Some(Login::Console { mut stream, database, entry, .. }) => {
             let mut greeting = Vec::new();
             for (name, value) in console::parameters() {
                 auth::push_parameter_status(&mut greeting, name, &value);
             }
-            auth::push_backend_key_data(&mut greeting, entry.entry.process_id, &entry.entry.cancel_key);
+            auth::push_backend_key_data(&mut greeting, entry.entry.process_id, entry.entry.cancel_key.as_bytes());
             auth::push_ready_for_query(&mut greeting, b'I');
             if stream.write_all(&greeting).await.is_err() {
-                return;
+                return Conversation::Over;
             }
             let dialect = Dialect::of_database(&database).unwrap_or(Dialect::Pgherd);
             tokio::select! {
                 () = entry.entry.kick.wait() => {}
-                served = Box::pin(console::serve(stream, peer, Arc::clone(&entry.entry), dialect, Arc::clone(shared))) => {
+                served = Box::pin(console::serve(stream, peer, Arc::clone(&entry.entry), dialect, shared)) => {
                     if let Err(error) = served {
                         tracing::debug!(client = %peer, %error, "a console session broke");
                     }
@@ -210,7 +230,9 @@ async fn serve(shared: &Arc<Shared>, cell: &Arc<WorkerCell>, stream: Stream, pee
             }
         }
     }
+    Conversation::Over
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,14 +245,10 @@ mod tests {
     /// Ten thousand of them are no rarity: whatever is rare must be boxed where it is awaited.
     #[test]
     fn an_idle_client_holds_little() {
-        type Parts = (Arc<Shared>, Arc<WorkerCell>, Stream, SocketAddr);
-        let task = size_of(|parts: Parts| async move {
-            let (shared, cell, stream, peer) = parts;
-            serve(&shared, &cell, stream, peer).await;
-        });
-        assert!(task <= 1200, "{task} bytes");
-        let session = size_of::<Box<Session>, _>(Session::run);
+        let task = std::mem::size_of::<Served>();
+        assert!(task <= 208, "{task} bytes");
+        let run = size_of::<Box<Session>, _>(Session::run);
         let own = std::mem::size_of::<Session>();
-        assert!(session + own <= 1900, "{session} bytes and the session's own {own}");
+        assert!(run + own <= 1904, "a whole one: {run} bytes and the session's own {own}");
     }
 }

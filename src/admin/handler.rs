@@ -108,7 +108,7 @@ impl Console {
     async fn canceled(&self) {
         let waiting = Waiting::begin(&self.entry);
         while !waiting.0.lock_cancel().canceled_in_queue {
-            let wake = Arc::clone(&waiting.0.lock_cancel().queue_wake);
+            let wake = waiting.0.lock_cancel().queue_wake();
             wake.notified().await;
         }
     }
@@ -121,7 +121,7 @@ impl Console {
             Constant::Text(text) => (Value::from(text.as_str()), Type::Text),
             Constant::Version => (Value::from(format!("PostgreSQL {}", server_version())), Type::Text),
             Constant::ServerVersion => (Value::from(server_version()), Type::Text),
-            Constant::User => (Value::from(self.entry.user.as_str()), Type::Text),
+            Constant::User => (Value::from(&*self.entry.user), Type::Text),
             Constant::Database => (Value::from(self.dialect.database()), Type::Text),
         }
     }
@@ -193,7 +193,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.lock_cancel().what = Running::Nothing;
+        self.0.lock_cancel().leave_queue();
         self.0.set_state(ClientState::Idle);
     }
 }

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
+use super::random::CancelKey;
 use crate::cluster::NodeId;
 use crate::wire::cancel::BackendKey;
 
@@ -31,16 +32,17 @@ pub struct ClientEntry {
     pub id: u64,
     /// What BackendKeyData told the client.
     pub process_id: i32,
-    pub cancel_key: Box<[u8]>,
-    pub user: String,
-    pub database: String,
+    pub cancel_key: CancelKey,
+    pub user: Arc<str>,
+    pub database: Arc<str>,
     /// The value of the startup parameter `replication`, if the client sent it.
-    pub replication: Option<String>,
+    pub replication: Option<Box<str>>,
     pub addr: SocketAddr,
     pub local_addr: SocketAddr,
     pub connected_at: SystemTime,
-    pub worker: usize,
-    pub application_name: Mutex<String>,
+    pub worker: u32,
+    /// As it was when the client connected.
+    pub application_name: Box<str>,
     /// [`ClientState`] as a number.
     pub state: AtomicU8,
     /// [`Pin`] as a number.
@@ -99,10 +101,10 @@ pub struct CancelTarget {
     pub what: Running,
     /// Cancel requests on their way to the server: it is not given back before they arrived.
     pub in_flight: u32,
-    /// Woken when `in_flight` falls to 0.
-    pub arrived: Arc<Notify>,
-    /// The client waits in a queue: set this and wake it.
-    pub queue_wake: Arc<Notify>,
+    /// Whoever waits until `in_flight` falls to 0.
+    arrived: Option<Arc<Notify>>,
+    /// The client waits in a queue: set `canceled_in_queue`, and wake it.
+    queue_wake: Option<Arc<Notify>>,
     pub canceled_in_queue: bool,
 }
 
@@ -126,14 +128,14 @@ pub struct Kick {
 
 /// Everything known when a login is done.
 pub struct NewClient {
-    pub cancel_key: Box<[u8]>,
-    pub user: String,
-    pub database: String,
-    pub replication: Option<String>,
+    pub cancel_key: CancelKey,
+    pub user: Arc<str>,
+    pub database: Arc<str>,
+    pub replication: Option<Box<str>>,
     pub addr: SocketAddr,
     pub local_addr: SocketAddr,
-    pub worker: usize,
-    pub application_name: String,
+    pub worker: u32,
+    pub application_name: Box<str>,
 }
 
 /// Clients whose requests wait for a primary, over all pools.
@@ -197,7 +199,7 @@ impl Clients {
             local_addr: new.local_addr,
             connected_at: SystemTime::now(),
             worker: new.worker,
-            application_name: Mutex::new(new.application_name),
+            application_name: new.application_name,
             state: AtomicU8::new(ClientState::Idle as u8),
             pin: AtomicU8::new(Pin::None as u8),
             request_at_us: AtomicU64::new(0),
@@ -220,7 +222,7 @@ impl Clients {
     /// The client a cancel request means, if process id and key are right (compared in constant time).
     pub fn find(&self, process_id: i32, cancel_key: &[u8]) -> Option<Arc<ClientEntry>> {
         let entry = self.lock().by_process_id.get(&process_id).map(Arc::clone)?;
-        same_bytes(&entry.cancel_key, cancel_key).then_some(entry)
+        same_bytes(entry.cancel_key.as_bytes(), cancel_key).then_some(entry)
     }
 
     /// By process id.
@@ -283,9 +285,42 @@ impl ClientEntry {
     pub fn lock_cancel(&self) -> MutexGuard<'_, CancelTarget> {
         self.cancel.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    pub fn application_name(&self) -> String {
-        self.application_name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+// === impl CancelTarget ===
+
+impl CancelTarget {
+    /// Notified when `in_flight` falls to 0.
+    pub fn arrived(&mut self) -> Arc<Notify> {
+        Arc::clone(self.arrived.get_or_insert_default())
+    }
+
+    /// One of `in_flight` has.
+    pub fn has_arrived(&mut self) {
+        self.in_flight -= 1;
+        if self.in_flight == 0
+            && let Some(waiting) = self.arrived.take()
+        {
+            waiting.notify_one();
+        }
+    }
+
+    /// Notified when the client is canceled in a queue.
+    pub fn queue_wake(&mut self) -> Arc<Notify> {
+        Arc::clone(self.queue_wake.get_or_insert_default())
+    }
+
+    pub fn cancel_in_queue(&mut self) {
+        self.canceled_in_queue = true;
+        if let Some(waiting) = &self.queue_wake {
+            waiting.notify_one();
+        }
+    }
+
+    /// The client waits no longer. Whether it was canceled.
+    pub fn leave_queue(&mut self) -> bool {
+        (self.what, self.queue_wake) = (Running::Nothing, None);
+        std::mem::take(&mut self.canceled_in_queue)
     }
 }
 

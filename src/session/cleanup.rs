@@ -42,7 +42,7 @@ impl Session {
                     target.what = Running::Nothing;
                     break;
                 }
-                Arc::clone(&target.arrived)
+                target.arrived()
             };
             arrived.notified().await;
         }

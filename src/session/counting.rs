@@ -94,6 +94,10 @@ impl WorkerCell {
         self.classes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    pub(super) fn random(&self) -> std::sync::MutexGuard<'_, crate::client::random::Random> {
+        self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     fn shapes(&self) -> std::sync::MutexGuard<'_, Shapes> {
         self.shapes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

@@ -153,15 +153,13 @@ impl Session {
     pub(super) fn end_wait(&self) -> bool {
         self.entry.waiting_since_us.store(0, Relaxed);
         self.entry.set_state(ClientState::Idle);
-        let mut target = self.entry.lock_cancel();
-        target.what = Running::Nothing;
-        std::mem::take(&mut target.canceled_in_queue)
+        self.entry.lock_cancel().leave_queue()
     }
 
     /// What `what` comes to, unless the client leaves or cancels, or the session is to end.
     pub(super) async fn unless_interrupted<T>(&self, what: impl Future<Output = T>) -> Result<T, Refused> {
         let canceled = async {
-            let wake = Arc::clone(&self.entry.lock_cancel().queue_wake);
+            let wake = self.entry.lock_cancel().queue_wake();
             while !self.entry.lock_cancel().canceled_in_queue {
                 wake.notified().await;
             }

@@ -5,25 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::io::AsyncWriteExt;
 
-use super::counting::Counting;
 use super::durability;
-use super::net::Net;
+use super::parked::Parked;
 use super::passthrough::Passthrough;
 use super::remarks::weaker_commit;
-use super::settings::SessionSettings;
+use super::told::Told;
 use super::{Session, WorkerCell};
 use crate::client::auth::AuthFailure;
 use crate::client::handshake::{Hello, hello};
-use crate::client::registry::{ClientEntry, NewClient, Pin};
-use crate::config::{AuthMethod, Config, PoolMode};
+use crate::client::random::MAX_KEY;
+use crate::client::registry::{ClientEntry, NewClient};
+use crate::cluster::NodeId;
+use crate::config::{AuthMethod, Config};
 use crate::credential::{Credential, Verifier};
 use crate::net::Stream;
-use crate::net::buffer::Buffer;
-use crate::pool::PoolKey;
-use crate::route::{Avoid, TxStatus};
+use crate::pool::{Pool, PoolKey};
 use crate::server::cancel::cancel;
 use crate::server::connect::ConnectError;
 use crate::server::params::Settings;
@@ -50,7 +48,7 @@ pub enum Login {
 
 /// A client in the registry, for as long as this lives.
 pub struct Registered {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     pub entry: Arc<ClientEntry>,
 }
 
@@ -143,8 +141,13 @@ async fn attempt(
             .with_hint("Users of the console are listed in admin.users."),
         ));
     }
-    let entry = register(shared, worker, stream, peer, &startup)?;
+    if !is_console {
+        shared.pools.set_credential(&startup.user.as_str().into(), &credential);
+    }
+    let (pool, names) = pool_of(shared, &startup, is_console);
+    let entry = register(shared, worker, stream, peer, &startup, names)?;
     Ok(Some(Ready {
+        pool,
         config: Arc::clone(config),
         worker: Arc::clone(worker),
         entry,
@@ -157,6 +160,8 @@ async fn attempt(
 
 /// Logged in; what is left happens without the login's time limit, since waiting for a server has its own.
 struct Ready {
+    /// None: of the console, or of replication.
+    pool: Option<Arc<Pool>>,
     config: Arc<Config>,
     worker: Arc<WorkerCell>,
     entry: Registered,
@@ -168,20 +173,34 @@ struct Ready {
 
 impl Ready {
     async fn finish(self, stream: Stream) -> Option<Login> {
-        if self.is_console {
-            let Self { entry, startup, .. } = self;
-            return Some(Login::Console { stream, user: startup.user, database: startup.database, entry });
-        }
-        let shared = Arc::clone(&self.entry.shared);
-        let user: Arc<str> = self.startup.user.as_str().into();
-        shared.pools.set_credential(&user, &self.credential);
-        if self.startup.replication.is_some() {
+        let Some(pool) = self.pool else {
             let Self { entry, startup, credential, .. } = self;
-            let passthrough = Passthrough { shared, stream, entry, startup, credential };
-            return Some(Login::Replication(Box::new(passthrough)));
-        }
-        let mut session = self.begin(shared, user, stream);
-        session.replies.quorum = durability::is_quorum(&session.config);
+            return Some(match self.is_console {
+                true => Login::Console { stream, user: startup.user, database: startup.database, entry },
+                false => {
+                    let shared = Arc::clone(&entry.shared);
+                    Login::Replication(Box::new(Passthrough { shared, stream, entry, startup, credential }))
+                }
+            });
+        };
+        let Self { config, worker, entry, settings, .. } = self;
+        let settings = Arc::new(settings);
+        let parked = Parked {
+            client: stream,
+            catalog: entry.shared.catalogs.of(&pool.key.database),
+            generation: entry.shared.statement_generation.load(Relaxed),
+            reads: config.reads_of(&pool.key.database, &pool.key.user),
+            pool,
+            registered: entry,
+            worker,
+            config,
+            startup: Arc::clone(&settings),
+            wanted: settings,
+            told: Told::default(),
+            names: None,
+            last_write: None,
+        };
+        let mut session = parked.wake();
         if session.replies.quorum && durability::is_weaker(&session.settings.startup) {
             session.opt_out();
         }
@@ -192,68 +211,6 @@ impl Ready {
                 None
             }
         }
-    }
-
-    /// A session that has asked for nothing yet.
-    fn begin(self, shared: Arc<Shared>, user: Arc<str>, stream: Stream) -> Box<Session> {
-        let Self { config, worker, entry, startup, settings, .. } = self;
-        let database: Arc<str> = startup.database.as_str().into();
-        let counting = Counting::new(&database);
-        let node = shared.topology.load().primary.unwrap_or(crate::cluster::NodeId(0));
-        let pool = shared.pools.pool(&PoolKey { node, database: Arc::clone(&database), user: Arc::clone(&user) });
-        let settings = Arc::new(settings);
-        let renames = config.pool.mode != PoolMode::Session;
-        Box::new(Session {
-            generation: shared.statement_generation.load(Relaxed),
-            catalog: shared.catalogs.of(&database),
-            shared,
-            worker,
-            reads: config.reads_of(&database, &user),
-            config,
-            client: stream,
-            entry: Arc::clone(&entry.entry),
-            registered: entry,
-            database,
-            user,
-            pools: Vec::new(),
-            pool,
-            inbox: Buffer::none(),
-            outbox: Default::default(),
-            replies: Default::default(),
-            names: Default::default(),
-            changes_catalog: false,
-            settings: SessionSettings::new(settings),
-            status: TxStatus::Idle,
-            pin: Pin::None,
-            dirty: false,
-            resets: false,
-            doubts: None,
-            wrote: false,
-            last_write: None,
-            avoid: Avoid::NOBODY,
-            renames,
-            request_open: false,
-            flushed: false,
-            routed: false,
-            ahead: None,
-            passing: 0,
-            skipping: false,
-            commit_bound_in: None,
-            settled_pin: Pin::None,
-            pin_may_be_over: false,
-            is_pinned_for_good: false,
-            commit_timeline: None,
-            is_committing: false,
-            begin: Default::default(),
-            begin_failed: false,
-            counting,
-            refused: Vec::new(),
-            net: Net::default(),
-            lost_names: Vec::new(),
-            last_text: Vec::new(),
-            request_at: Instant::now(),
-            transaction_at: Instant::now(),
-        })
     }
 }
 
@@ -349,26 +306,40 @@ async fn look_up(shared: &Shared, config: &Config, user: &str) -> Result<Verifie
     Err(reason)
 }
 
+/// Its pool, for who gets a server; and its database and user, which all of a pool share.
+fn pool_of(shared: &Shared, startup: &Startup, is_console: bool) -> (Option<Arc<Pool>>, (Arc<str>, Arc<str>)) {
+    let node = shared.topology.load().primary.unwrap_or(NodeId(0));
+    let key = PoolKey { node, database: startup.database.as_str().into(), user: startup.user.as_str().into() };
+    let pool = (!is_console && startup.replication.is_none()).then(|| shared.pools.pool(&key));
+    let PoolKey { database, user, .. } = pool.as_ref().map_or(&key, |pool| &pool.key);
+    let names = (Arc::clone(database), Arc::clone(user));
+    (pool, names)
+}
+
 fn register(
     shared: &Arc<Shared>,
     worker: &WorkerCell,
     stream: &Stream,
     peer: SocketAddr,
     startup: &Startup,
+    (database, user): (Arc<str>, Arc<str>),
 ) -> Result<Registered, Failed> {
     let internal = |_| Some(PgError::fatal(sqlstate::INTERNAL_ERROR, "the system gives no random bytes"));
-    let mut key = vec![0; if startup.minor >= 2 { 32 } else { 4 }];
-    SystemRandom::new().fill(&mut key).map_err(internal)?;
-    let local_addr = stream.local_addr().map_err(|_| None)?;
+    let length = if startup.minor >= 2 { MAX_KEY } else { 4 };
+    let cancel_key = worker.random().cancel_key(length).map_err(internal)?;
+    let local_addr = match worker.listens {
+        any if any.ip().is_unspecified() => stream.local_addr().map_err(|_| None)?,
+        listens => listens,
+    };
     let entry = shared.clients.add(NewClient {
-        cancel_key: key.into(),
-        user: startup.user.clone(),
-        database: startup.database.clone(),
-        replication: startup.replication.clone(),
+        cancel_key,
+        user,
+        database,
+        replication: startup.replication.as_deref().map(Into::into),
         addr: peer,
         local_addr,
-        worker: worker.index,
-        application_name: startup.parameter("application_name").unwrap_or_default().to_owned(),
+        worker: worker.index as u32,
+        application_name: startup.parameter("application_name").unwrap_or_default().into(),
     });
     Ok(Registered { shared: Arc::clone(shared), entry })
 }
@@ -381,11 +352,7 @@ async fn forward_cancel(shared: &Shared, config: &Config, process_id: i32, key: 
     struct Arrived(Arc<ClientEntry>);
     impl Drop for Arrived {
         fn drop(&mut self) {
-            let mut target = self.0.lock_cancel();
-            target.in_flight -= 1;
-            if target.in_flight == 0 {
-                target.arrived.notify_one();
-            }
+            self.0.lock_cancel().has_arrived();
         }
     }
 
@@ -399,8 +366,7 @@ async fn forward_cancel(shared: &Shared, config: &Config, process_id: i32, key: 
         match target.what.clone() {
             Running::Nothing => return,
             Running::InQueue => {
-                target.canceled_in_queue = true;
-                target.queue_wake.notify_one();
+                target.cancel_in_queue();
                 return;
             }
             Running::On { .. } if entry.is_committing.load(Relaxed) => return,

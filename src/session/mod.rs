@@ -26,6 +26,7 @@ mod ops;
 mod outbox;
 mod outline;
 mod own;
+pub mod parked;
 mod passthrough;
 mod read_first;
 mod remarks;
@@ -46,6 +47,7 @@ mod wishes;
 mod withheld;
 mod writes;
 
+use std::net::SocketAddr;
 use std::pin::Pin as Pinned;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -59,11 +61,13 @@ use counting::Counting;
 use names::Names;
 use net::Net;
 use outbox::Outbox;
+use parked::Conversation;
 use replies::Replies;
 use settings::SessionSettings;
 use survey::{Ends, Piece, Survey};
 
 use crate::catalogs::CatalogOf;
+use crate::client::random::Random;
 use crate::client::registry::{ClientEntry, ClientState, Pin};
 use crate::config::{Config, Reads};
 use crate::net::Stream;
@@ -88,6 +92,11 @@ pub struct WorkerCell {
     pub counts: Arc<Counts>,
     /// Requests that were routed: who of several nodes takes the next one depends on it.
     pub turns: AtomicUsize,
+    /// Sessions that are not parked.
+    pub whole: AtomicUsize,
+    pub random: std::sync::Mutex<Random>,
+    /// Where clients connect to.
+    pub listens: SocketAddr,
 }
 
 pub struct Session {
@@ -99,8 +108,9 @@ pub struct Session {
     client: Stream,
     entry: Arc<ClientEntry>,
     /// Keeps `entry` in the registry.
-    #[expect(dead_code, reason = "held for its drop")]
     registered: login::Registered,
+    #[expect(dead_code, reason = "held for its drop")]
+    whole: parked::Whole,
     database: Arc<str>,
     catalog: Arc<CatalogOf>,
     user: Arc<str>,
@@ -201,10 +211,11 @@ pub enum Close {
 // === impl Session: the loop ===
 
 impl Session {
-    /// Serves the client until it leaves or is made to. What is rare is boxed: an idle client shall not hold its room.
-    pub async fn run(mut self: Box<Self>) {
+    /// Serves the client until it leaves or is made to, or asks for nothing.
+    pub(crate) async fn run(mut self: Box<Self>) -> Conversation {
         let close = loop {
             match self.turn().await {
+                Ok(()) if self.may_park() => return Conversation::Parked(self.park()),
                 Ok(()) => {}
                 Err(close) => break close,
             }
@@ -212,6 +223,7 @@ impl Session {
         Box::pin(self.say_goodbye(close)).await;
         let mut inbox = std::mem::replace(&mut self.inbox, Buffer::none());
         self.worker.buffers.give(&mut inbox);
+        Conversation::Over
     }
 
     /// One request, or as many as one server answers in a row.
@@ -406,6 +418,9 @@ impl Session {
     /// The pool of this session's database and user on `node`.
     fn pool_on(&mut self, node: crate::cluster::NodeId) -> Arc<Pool> {
         let at = usize::from(node.0);
+        if self.pool.key.node == node {
+            return Arc::clone(&self.pool);
+        }
         if let Some(Some(pool)) = self.pools.get(at) {
             return Arc::clone(pool);
         }

@@ -116,6 +116,14 @@ impl Names {
         Some(statement)
     }
 
+    /// In as little room as it takes, if there is anything to keep: the count names no second statement.
+    pub fn kept(mut self) -> Option<Box<Self>> {
+        if self.unnamed.is_none() {
+            self.unnamed_tail = Vec::new();
+        }
+        (!self.named.is_empty() || self.unnamed_count > 0).then(|| Box::new(self))
+    }
+
     pub fn len(&self) -> usize {
         self.named.len()
     }

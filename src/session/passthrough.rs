@@ -70,7 +70,7 @@ impl Passthrough {
         for (name, value) in &parameters {
             auth::push_parameter_status(&mut out, name, value);
         }
-        auth::push_backend_key_data(&mut out, self.entry.entry.process_id, &self.entry.entry.cancel_key);
+        auth::push_backend_key_data(&mut out, self.entry.entry.process_id, self.entry.entry.cancel_key.as_bytes());
         auth::push_ready_for_query(&mut out, b'I');
         self.stream.write_all(&out).await.map_err(|error| connect_error(ConnectError::Io(error)))?;
         Ok(stream)

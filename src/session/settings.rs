@@ -60,8 +60,8 @@ pub(super) enum Change {
 // === impl SessionSettings ===
 
 impl SessionSettings {
-    pub(super) fn new(startup: Arc<Settings>) -> Self {
-        let mut settings = Self { wanted: Arc::clone(&startup), startup, ..Self::default() };
+    pub(super) fn new(startup: Arc<Settings>, wanted: Arc<Settings>) -> Self {
+        let mut settings = Self { startup, wanted, ..Self::default() };
         settings.heed();
         settings
     }

@@ -38,7 +38,7 @@ impl Session {
             self.replies.told.tell(name, value);
             auth::push_parameter_status(&mut out, name, value);
         }
-        auth::push_backend_key_data(&mut out, self.entry.process_id, &self.entry.cancel_key);
+        auth::push_backend_key_data(&mut out, self.entry.process_id, self.entry.cancel_key.as_bytes());
         auth::push_ready_for_query(&mut out, b'I');
         self.send(&out).await
     }

@@ -81,8 +81,8 @@ fn client_row(snapshot: &Snapshot, client: &ClientEntry, server: Option<&Arc<Ser
     let wait = snapshot.since(if waits { client.waiting_since_us.load(Relaxed) } else { 0 });
     row![
         "C",
-        client.user.as_str(),
-        client.database.as_str(),
+        &*client.user,
+        &*client.database,
         replication(client.replication.as_deref()),
         client.state().as_str(),
         address(client.addr),
@@ -98,7 +98,7 @@ fn client_row(snapshot: &Snapshot, client: &ClientEntry, server: Option<&Arc<Ser
         server.map_or(String::new(), |server| format!("s{}", server.id)),
         client.process_id.unsigned_abs(),
         "",
-        client.application_name(),
+        &*client.application_name,
         client.prepared_statements.load(Relaxed),
         client.id,
         client.pin().as_str(),
@@ -136,7 +136,7 @@ fn server_row(snapshot: &Snapshot, server: &ServerEntry, client: Option<&Arc<Cli
         client.map_or(String::new(), |client| format!("c{}", client.id)),
         server.process_id.unsigned_abs(),
         "",
-        client.map_or(String::new(), |client| client.application_name()),
+        client.map_or("", |client| &client.application_name),
         server.prepared_statements.load(Relaxed),
         server.id,
         snapshot.node_name(server.node),

@@ -51,7 +51,7 @@ pub fn databases(snapshot: &Snapshot) -> Vec<Vec<Value>> {
     let pool = &snapshot.config.pool;
     let row = |name: &str| {
         let servers = snapshot.servers.iter().filter(|server| server.database == name).count();
-        let clients = snapshot.clients.iter().filter(|client| client.database == name).count();
+        let clients = snapshot.clients.iter().filter(|client| *client.database == *name).count();
         row![
             name,
             primary.map(|node| node.host.as_str()),
@@ -79,7 +79,7 @@ pub fn databases(snapshot: &Snapshot) -> Vec<Vec<Value>> {
 pub fn users(snapshot: &Snapshot) -> Vec<Vec<Value>> {
     let row = |name: &str| {
         let servers = snapshot.servers.iter().filter(|server| server.user == name).count();
-        let clients = snapshot.clients.iter().filter(|client| client.user == name).count();
+        let clients = snapshot.clients.iter().filter(|client| *client.user == *name).count();
         row![name, None::<u32>, None::<u32>, None::<String>, 0u32, servers, 0u32, clients]
     };
     user_names(snapshot).into_iter().map(row).collect()
@@ -128,13 +128,13 @@ pub(super) fn load_balance(snapshot: &Snapshot) -> &'static str {
 
 fn database_names(snapshot: &Snapshot) -> BTreeSet<&str> {
     let pools = snapshot.pools.iter().map(|pool| &*pool.key.database);
-    let clients = snapshot.clients.iter().map(|client| client.database.as_str());
+    let clients = snapshot.clients.iter().map(|client| &*client.database);
     pools.chain(clients).filter(|name| !Dialect::is_console(name)).collect()
 }
 
 fn user_names(snapshot: &Snapshot) -> BTreeSet<&str> {
     let configured = snapshot.config.users.iter().map(|user| user.name.as_str());
     let pools = snapshot.pools.iter().map(|pool| &*pool.key.user);
-    let clients = snapshot.clients.iter().map(|client| client.user.as_str());
+    let clients = snapshot.clients.iter().map(|client| &*client.user);
     configured.chain(pools).chain(clients).collect()
 }

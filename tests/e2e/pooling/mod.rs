@@ -6,6 +6,7 @@ mod crowd;
 mod drain;
 mod faults;
 mod limits;
+mod parked;
 mod pins;
 mod protocol;
 mod state;

@@ -292,14 +292,14 @@ async fn logged_in_with(dialect: Dialect, orders: Arc<Orders>) -> (TcpStream, Jo
 
 fn operator() -> Arc<ClientEntry> {
     Clients::default().add(NewClient {
-        cancel_key: Box::from([1, 2, 3, 4]),
-        user: "operator".to_owned(),
-        database: "pgherd".to_owned(),
+        cancel_key: [1, 2, 3, 4].into(),
+        user: "operator".into(),
+        database: "pgherd".into(),
         replication: None,
         addr: "127.0.0.1:50000".parse().unwrap(),
         local_addr: "127.0.0.1:6432".parse().unwrap(),
         worker: 0,
-        application_name: "psql".to_owned(),
+        application_name: "psql".into(),
     })
 }
 

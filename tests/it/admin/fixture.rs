@@ -178,14 +178,14 @@ fn counted(key: PoolKey, queries: u64) -> Counted {
 
 fn client(clients: &Clients, user: &str) -> Arc<pgherd::client::registry::ClientEntry> {
     clients.add(NewClient {
-        cancel_key: Box::from([1, 2, 3, 4]),
-        user: user.to_owned(),
-        database: "shop".to_owned(),
+        cancel_key: [1, 2, 3, 4].into(),
+        user: user.into(),
+        database: "shop".into(),
         replication: None,
         addr: "192.168.0.9:50000".parse().unwrap(),
         local_addr: "192.168.0.1:6432".parse().unwrap(),
         worker: 0,
-        application_name: "tills".to_owned(),
+        application_name: "tills".into(),
     })
 }
 
