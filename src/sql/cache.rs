@@ -14,9 +14,11 @@ use super::scanner::{Scanner, Token};
 ///
 /// Changes of data, transaction control and other commands are told by their words and never kept.
 pub struct Cache {
-    /// With what each text has in common with its likes.
+    /// With what each text has in common with its likes. Only texts that were met before, unless they have no skeleton: one that
+    /// holds its values as literals is hardly met again, and would drive out those that are.
     exact: Bounded<Key, (Class, Key), UnitWeighter, KeyState>,
     skeletons: Bounded<Key, Class, UnitWeighter, KeyState>,
+    met: Met,
     /// What was found out about texts and skeletons taken for reads, whatever version of the catalog they are by.
     learnt: Bounded<Key, Class, UnitWeighter, KeyState>,
     /// First statements of transactions that read, and wrote later.
@@ -46,7 +48,8 @@ impl Cache {
         let entries = entries.max(1);
         let (exact, skeletons, learnt, writers) =
             (bounded(entries), bounded(entries), bounded(entries), bounded(entries));
-        Self { exact, skeletons, learnt, writers, hashing: Hashing::new(seed), max_bytes, buffer: Vec::new() }
+        let (met, hashing) = (Met::new(entries), Hashing::new(seed));
+        Self { exact, skeletons, met, learnt, writers, hashing, max_bytes, buffer: Vec::new() }
     }
 
     /// The class of a Query's or a Parse's text (without its final NUL), as `catalog` has it. Classes of other versions of
@@ -149,27 +152,53 @@ impl Cache {
         if let Some(told) = self.exact.get(&exact) {
             return *told;
         }
-        let told = match skeleton(text, &mut self.buffer) {
-            false => (self.classify_anew(text, catalog), whole),
-            true => {
-                let alike = self.hashing.key(&self.buffer);
-                let key = alike.under(version);
-                match self.skeletons.get(&key) {
-                    Some(class) => (*class, alike),
-                    None => {
-                        let class = self.classify_anew(text, catalog);
-                        if !is_for_this_text_only(class.reason) {
-                            self.skeletons.insert(key, class);
-                        }
-                        (class, alike)
-                    }
+        if !skeleton(text, &mut self.buffer) {
+            let told = (self.classify_anew(text, catalog), whole);
+            self.exact.insert(exact, told);
+            return told;
+        }
+        let alike = self.hashing.key(&self.buffer);
+        let key = alike.under(version);
+        let class = match self.skeletons.get(&key) {
+            Some(class) => *class,
+            None => {
+                let class = self.classify_anew(text, catalog);
+                if !is_for_this_text_only(class.reason) {
+                    self.skeletons.insert(key, class);
                 }
+                class
             }
         };
-        self.exact.insert(exact, told);
-        told
+        if self.met.again(exact) {
+            self.exact.insert(exact, (class, alike));
+        }
+        (class, alike)
     }
 }
+
+/// Texts that were met lately: one place for each, which the next of the same place takes. Half of the key is enough, since
+/// nothing is decided by it.
+struct Met {
+    places: Box<[u64]>,
+}
+
+// === impl Met ===
+
+impl Met {
+    fn new(entries: usize) -> Self {
+        Self { places: vec![0; entries.clamp(1, MAX_MET).next_power_of_two()].into_boxed_slice() }
+    }
+
+    /// Whether it was met before, and not forgotten since. Now it was.
+    #[inline]
+    fn again(&mut self, key: Key) -> bool {
+        let (place, half) = key.place(self.places.len());
+        std::mem::replace(&mut self.places[place], half) == half
+    }
+}
+
+/// More texts are not kept in mind.
+const MAX_MET: usize = 4096;
 
 fn bounded<V>(entries: usize) -> Bounded<Key, V, UnitWeighter, KeyState> {
     Bounded::with(entries, entries as u64, UnitWeighter, KeyState, Default::default())
@@ -210,7 +239,8 @@ mod tests {
         for text in ["select a from t where b = 1", "select a from t where b = 2", "select a from t where b = 1"] {
             assert!(cache.classify(text.as_bytes(), &BuiltIn).is_read());
         }
-        assert_eq!((cache.exact.len(), cache.skeletons.len()), (2, 1));
+        // One text was met twice.
+        assert_eq!((cache.exact.len(), cache.skeletons.len()), (1, 1));
         for last in ["true", "false", "'t'"] {
             let class = cache.classify(format!("select set_config('a', 'b', {last})").as_bytes(), &BuiltIn);
             assert_eq!(class.effects.contains(Effects::SET_CONFIG), last != "true", "{last}");

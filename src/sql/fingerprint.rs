@@ -15,6 +15,12 @@ pub struct Key(u64, u64);
 // === impl Key ===
 
 impl Key {
+    /// One of so many places, a power of two; and the half of it that says nothing of the place.
+    #[inline]
+    pub fn place(self, places: usize) -> (usize, u64) {
+        (self.1 as usize & (places - 1), self.0)
+    }
+
     /// The key of the same text as another catalog understands it.
     #[inline]
     #[must_use]
