@@ -17,7 +17,7 @@ ARGS ?=
 N ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate cost lint bench bench-failover
+.PHONY: help demo test simulate cost lint bench bench-plot bench-scaling bench-failover
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,16 @@ bench: ## the pure parts (criterion), then the peers' comparison into benches/RE
 	$(CARGO) build --release --bin pgherd
 	$(CARGO) bench --bench pure --bench classify
 	python3 benches/peers/run.py $(ARGS)
+
+bench-plot: ## CPU per transaction over 1 to 1,000 clients, drawn as benches/cpu-per-transaction.png; some 6 minutes
+	@scripts/setup.sh compiler postgres peers plot
+	$(CARGO) build --release --bin pgherd
+	python3 benches/peers/plot.py $(ARGS)
+
+bench-scaling: ## cost as clients, nodes and prepared statements grow, into benches/README.md; some 6 minutes
+	@scripts/setup.sh compiler postgres peers
+	$(CARGO) build --release --bin pgherd
+	python3 benches/peers/scaling.py $(ARGS)
 
 bench-failover: ## N failovers under load, then switchovers, and PgPool-II through the same; some 15 minutes
 	@scripts/setup.sh compiler postgres pgpool

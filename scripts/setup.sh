@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up what a make target needs. Quiet and quick when nothing is missing; touches the network only when something is.
 #
-#   scripts/setup.sh compiler postgres drivers valgrind lint peers pgpool
+#   scripts/setup.sh compiler postgres drivers valgrind lint peers pgpool plot
 #
 # On Debian and Ubuntu missing system packages are installed with apt-get, as root or through sudo. Elsewhere it says
 # what to install, and ends with status 1.
@@ -26,7 +26,8 @@ main() {
             lint) need_lint ;;
             peers) need_peers ;;
             pgpool) need_pgpool ;;
-            *) fail "unknown need '$need'; known: compiler postgres drivers valgrind lint peers pgpool" ;;
+            plot) need_plot ;;
+            *) fail "unknown need '$need'; known: compiler postgres drivers valgrind lint peers pgpool plot" ;;
         esac
     done
 }
@@ -95,6 +96,15 @@ need_peers() {
 # Counts what a transaction costs; the tests that do are left out elsewhere.
 need_valgrind() {
     if ! has valgrind && on_debian; then packages "valgrind" valgrind; fi
+}
+
+# What benches/peers/plot.py draws with. It asks the system's own Python too, should another be first on PATH.
+need_plot() {
+    local python
+    for python in python3 /usr/bin/python3; do
+        if "$python" -c 'import matplotlib' 2>/dev/null; then return; fi
+    done
+    packages "matplotlib" python3-matplotlib
 }
 
 need_pgpool() { has pgpool || packages "PgPool-II" pgpool2; }

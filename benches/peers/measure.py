@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import resource
+import subprocess
 import time
 
 from cluster import say
@@ -32,6 +33,26 @@ def pgbench(proxy, load, seconds):
     return {"tps": tps, "cpu": spent / done * 10_000 if subject.pid else None}
 
 
+def steady(proxy, load, seconds):
+    """{tps, cpu} as above, without the first second and what it takes to connect: for loads of many clients."""
+    command = proxy.pgbench_command(*load.command(proxy.cluster.folder), "-P", 1, "-T", seconds + 2, limit=seconds + 90)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=proxy.folder)
+    points, done, last, errors = [], 0.0, 0.0, []
+    for line in process.stderr:
+        if progress := re.match(r"progress: ([\d.]+) s, ([\d.]+) tps", line):
+            now, tps = float(progress[1]), float(progress[2])
+            done += (now - last) * tps
+            last = now
+            points.append((now, done, cpu_seconds(proxy.pid)))
+        else:
+            errors.append(line)
+    if process.wait() or len(points) < 2:
+        raise RuntimeError(f"{proxy.name}: pgbench failed:\n{''.join(errors)[-600:]}")
+    (start, done_before, cpu_before), (end, done_then, cpu_then) = points[0], points[-1]
+    transactions = done_then - done_before
+    return {"tps": transactions / (end - start), "cpu": (cpu_then - cpu_before) / transactions * 10_000}
+
+
 def latency(proxy, load, seconds):
     """{p50, p99}: of transactions, in milliseconds, out of pgbench's log of a share of them."""
     prefix = proxy.folder / "latency"
@@ -45,11 +66,11 @@ def latency(proxy, load, seconds):
     return {f"p{part}": times[len(times) * part // 100] / 1000 for part in (50, 99)}
 
 
-def large_result(proxy):
-    """{mb_per_s, cpu}: of COPY big TO STDOUT, and the proxy's CPU seconds per GB (10^9 bytes)."""
+def large_result(proxy, times):
+    """{mb_per_s, cpu}: of COPY big TO STDOUT so many times, and the proxy's CPU seconds per GB (10^9 bytes)."""
     client = Client(proxy.port)
     before, started = cpu_seconds(proxy.pid), time.monotonic()
-    size = client.query("COPY big TO STDOUT")
+    size = sum(client.query("COPY big TO STDOUT") for _ in range(times))
     elapsed = time.monotonic() - started
     spent = cpu_seconds(proxy.pid) - before
     client.close()
@@ -93,6 +114,12 @@ def standby_share(running, quick):
         shares[proxy.name] = {"percent": 100 * sum(standbys) / (primary + sum(standbys))}
         before = now
     return shares
+
+
+def in_turn(proxies, number):
+    """The proxies in the order of that pass: it begins with another one each time, so that nobody always follows the same."""
+    first = number % len(proxies)
+    return proxies[first:] + proxies[:first]
 
 
 def cpu_seconds(pid):

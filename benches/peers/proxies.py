@@ -43,9 +43,9 @@ def floor(cluster, program):
     return proxy
 
 
-def pgbouncer(cluster, program, password=None):
-    """With a password its clients log in by SCRAM; towards PostgreSQL it stays trust."""
-    proxy = Proxy("PgBouncer SCRAM" if password else "PgBouncer", cluster)
+def pgbouncer(cluster, program, password=None, name=None, size=POOL, kept=200):
+    """With a password its clients log in by SCRAM; towards PostgreSQL it stays trust. `kept`: prepared statements a server."""
+    proxy = Proxy(name or ("PgBouncer SCRAM" if password else "PgBouncer"), cluster)
     proxy.password = password
     users = proxy.write("users.txt", f'"bench" "{verifier(password) if password else ""}"\n')
     config = proxy.write("pgbouncer.ini", f"""
@@ -58,9 +58,9 @@ unix_socket_dir =
 auth_type = {'scram-sha-256' if password else 'trust'}
 auth_file = {users}
 pool_mode = transaction
-default_pool_size = {POOL}
+default_pool_size = {size}
 max_client_conn = {MAX_CLIENTS}
-max_prepared_statements = 200
+max_prepared_statements = {kept}
 log_connections = 0
 log_disconnections = 0
 log_stats = 0
@@ -108,12 +108,13 @@ log_min_messages = error
     return proxy
 
 
-def pgherd(cluster, program, split, workers, name=None, password=None):
+def pgherd(cluster, program, split, workers, name=None, password=None, ports=None, size=POOL, kept=500):
+    """`ports`: of the nodes it is told of, all unless given; the others as for PgBouncer."""
     proxy = Proxy(name or ("pgherd, splitting" if split else "pgherd"), cluster)
     proxy.password = password
     nodes = "".join(
         f'[[node]]\nname = "pg{i + 1}"\nhost = "127.0.0.1"\nport = {port}\nmax_servers = 90\n'
-        for i, port in enumerate(cluster.ports)
+        for i, port in enumerate(ports or cluster.ports)
     )
     config = proxy.write("proxy.toml", f"""
 workers = {workers}
@@ -123,7 +124,8 @@ host = "127.0.0.1"
 port = {proxy.port}
 [pool]
 mode = "transaction"
-size = {POOL}
+size = {size}
+prepared_statements = {kept}
 [routing]
 split = {str(split).lower()}
 [monitor]

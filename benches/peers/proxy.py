@@ -57,10 +57,11 @@ class Proxy:
     def pgbench(self, *arguments, limit=120):
         """pgbench through this proxy; its output. `limit`: seconds after which it is given up."""
         environment = {"PGPASSWORD": self.password} if self.password else {}
-        return self.cluster.run(
-            "pgbench", "-n", *arguments, "-h", "127.0.0.1", "-p", self.port, "-U", "bench", "bench",
-            environment=environment, limit=limit,
-        )
+        return self.cluster.run("pgbench", *self._pgbench(arguments), environment=environment, limit=limit)
+
+    def pgbench_command(self, *arguments, limit=120):
+        """The same, to be run by the caller."""
+        return self.cluster.command("pgbench", *self._pgbench(arguments), limit=limit)
 
     def stop(self):
         if self.scram:
@@ -92,6 +93,9 @@ class Proxy:
                     self.stop()
                     raise RuntimeError(f"{self.name} did not start ({error}):\n{log}") from error
                 time.sleep(0.1)
+
+    def _pgbench(self, arguments):
+        return ["-n", *arguments, "-h", "127.0.0.1", "-p", self.port, "-U", "bench", "bench"]
 
     def _log_in(self):
         if not self.password:

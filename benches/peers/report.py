@@ -80,20 +80,21 @@ def table(columns, names, cell_of):
     return "\n".join(lines) + "\n"
 
 
-def machine(versions, passes, seconds):
+def machine(versions, medians, base=BASE):
+    """Where, when and what; `medians` says of what they are, `base` what the ratios are to."""
     cpuinfo = pathlib.Path("/proc/cpuinfo").read_text()
     model = re.search(r"model name\s*: (.*)", cpuinfo)
     load = os.getloadavg()[0]
     return (
         f"{datetime.date.today()}; {os.cpu_count()} cores ({model[1].strip() if model else platform.machine()}), Linux"
         f" {platform.release()}, load at the end {load:.1f}. {'; '.join(versions)}.\n"
-        f"Medians of {passes} interleaved passes of {seconds} s each; in brackets the ratio to {BASE}.\n"
+        f"Medians of {medians}; in brackets the ratio to {base}.\n"
     )
 
 
-def write(path, text):
+def write(path, text, begin=BEGIN, end=END):
     """Puts `text` between the marks; the words around them are written by hand."""
     readme = path.read_text()
-    before, rest = readme.split(BEGIN, 1)
-    _, after = rest.split(END, 1)
-    path.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
+    before, rest = readme.split(begin, 1)
+    _, after = rest.split(end, 1)
+    path.write_text(f"{before}{begin}\n{text}{end}{after}")

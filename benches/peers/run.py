@@ -7,13 +7,10 @@
 import argparse
 import json
 import pathlib
-import resource
-import shutil
-import subprocess
-import sys
 import time
 
 import measure
+import programs
 import proxies
 import report
 import workloads
@@ -26,23 +23,20 @@ TOP = proxies.TOP
 
 def main():
     options = arguments()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    programs = find_programs(options)
+    programs.raise_file_limit()
+    found = programs.find(options.only, options.pgherd)
     started = time.monotonic()
     cluster = Cluster(options.scale, options.result_mb)
     running = []
-    versions = [version(cluster.bin / "postgres")]
-    versions += [version(program) for name, program in programs.items() if name != proxies.FLOOR]
     try:
-        programs = {name: readable_by_all(program, cluster.folder) for name, program in programs.items()}
-        start_all(cluster, programs, options, running)
+        versions = programs.versions(cluster, found)
+        start_all(cluster, programs.readable_by_all(found, cluster.folder), options, running)
         results = compare(running, options)
     finally:
         for proxy in running:
             proxy.stop()
         cluster.stop()
-    text = report.machine(versions, options.passes, options.seconds) + "\n"
+    text = report.machine(versions, f"{options.passes} interleaved passes of {options.seconds} s each") + "\n"
     text += report.tables(results, [proxy.name for proxy in running])
     keep(text, results, options)
     say(f"took {time.monotonic() - started:.0f} s")
@@ -65,64 +59,23 @@ def arguments():
     if options.quick:
         options.passes, options.seconds, options.scale, options.result_mb, options.idle = 1, 1, 1, 50, min(options.idle, 1000)
     chosen = workloads.QUICK if options.quick and not options.loads else LOADS
-    options.workloads = [name for name in chosen if begins(name, options.loads)]
+    options.workloads = [name for name in chosen if programs.begins(name, options.loads)]
     return options
 
 
-def find_programs(options):
-    """The programs of the peers by name; those that `--only` leaves out are not asked for."""
-    programs = {}
-    if wanted(options, "PgBouncer"):
-        built = subprocess.run([HERE / "pgbouncer.sh"], stdout=subprocess.PIPE, text=True, check=True)
-        programs["PgBouncer"] = built.stdout.strip()
-    if wanted(options, "PgPool-II"):
-        programs["PgPool-II"] = shutil.which("pgpool") or sys.exit("PgPool-II is missing: scripts/setup.sh peers")
-    if wanted(options, proxies.FLOOR):
-        programs[proxies.FLOOR] = compiled_floor()
-    if wanted(options, "pgherd"):
-        if not pathlib.Path(options.pgherd).exists():
-            sys.exit(f"{options.pgherd} is missing: cargo build --release")
-        programs["pgherd"] = options.pgherd
-    return programs
-
-
-def readable_by_all(program, folder):
-    """The peers run as user postgres when we are root: what lies below a private folder is copied out of it."""
-    if all(parent.stat().st_mode & 0o001 for parent in pathlib.Path(program).resolve().parents):
-        return program
-    return shutil.copy(program, folder)
-
-
-def wanted(options, name):
-    return begins(name, options.only)
-
-
-def begins(name, prefixes):
-    """Whether the name begins with one of those by commas; with none given, it does."""
-    prefixes = [prefix.strip().lower() for prefix in prefixes.split(",") if prefix.strip()]
-    return not prefixes or any(name.lower().startswith(prefix) for prefix in prefixes)
-
-
-def compiled_floor():
-    source, relay = HERE / "floor/relay.c", TOP / "target/peers/relay"
-    relay.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["cc", "-O2", "-Wall", "-o", relay, source], check=True)
-    return str(relay)
-
-
-def start_all(cluster, programs, options, running):
+def start_all(cluster, found, options, running):
     """Starts the proxies into `running`: what is there when one of them fails is stopped by the caller."""
     password = proxies.PASSWORD
     running.append(proxies.direct(cluster))
-    if proxies.FLOOR in programs:
-        running.append(proxies.floor(cluster, programs[proxies.FLOOR]))
-    if program := programs.get("PgBouncer"):
+    if program := found.get(proxies.FLOOR):
+        running.append(proxies.floor(cluster, program))
+    if program := found.get("PgBouncer"):
         running.append(proxies.pgbouncer(cluster, program))
         running[-1].scram = proxies.pgbouncer(cluster, program, password)
-    if program := programs.get("PgPool-II"):
+    if program := found.get("PgPool-II"):
         for split in (False, True):
             running.append(proxies.pgpool(cluster, program, split))
-    if program := programs.get("pgherd"):
+    if program := found.get("pgherd"):
         for split in (False, True):
             running.append(proxies.pgherd(cluster, program, split, options.workers))
             name = running[-1].name + " SCRAM"
@@ -153,12 +106,12 @@ def compare(running, options):
     for number in range(1, options.passes + 1):
         for workload in options.workloads:
             say(f"pass {number} of {options.passes}: {workload}")
-            for proxy in running:
+            for proxy in measure.in_turn(running, number):
                 if proxy.takes(workload, LOADS[workload]):
                     take(workload, proxy, measure.pgbench, LOADS[workload], options.seconds)
         say(f"pass {number} of {options.passes}: a large result, latency")
-        for proxy in whole:
-            take("result", proxy, measure.large_result)
+        for proxy in measure.in_turn(whole, number):
+            take("result", proxy, measure.large_result, 1 if options.quick else 3)
             take("latency", proxy, measure.latency, LOADS[workloads.LATENCY], options.seconds)
     say("who answers the reads")
     for name, share in measure.standby_share(whole, options.quick).items():
@@ -178,11 +131,6 @@ def keep(text, results, options):
     if not (options.quick or options.only or options.loads or options.print):
         report.write(HERE.parent / "README.md", text)
         say(f"written to benches/README.md; each pass in {raw.relative_to(TOP)}")
-
-
-def version(program):
-    asked = subprocess.run([program, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return asked.stdout.strip().splitlines()[0]
 
 
 if __name__ == "__main__":

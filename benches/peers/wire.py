@@ -14,19 +14,19 @@ class Client:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         parameters = f"user\0{user}\0database\0{database}\0\0".encode()
         self.socket.sendall(struct.pack("!II", len(parameters) + 8, 3 << 16) + parameters)
-        self._until_ready()
+        self.answer()
 
     def query(self, sql):
         """Runs `sql`; the number of bytes that came back."""
         text = sql.encode() + b"\0"
         self.socket.sendall(b"Q" + struct.pack("!I", len(text) + 4) + text)
-        return self._until_ready()
+        return self.answer()
 
     def close(self):
         self.socket.sendall(b"X\x00\x00\x00\x04")
         self.socket.close()
 
-    def _until_ready(self):
+    def answer(self):
         """Reads to the end of the answer. Nothing is sent after ReadyForQuery, so the tail of the stream tells."""
         buffer = self.buffer
         total, tail, first = 0, b"", b""
