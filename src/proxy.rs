@@ -6,18 +6,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::monitor::StateFile;
 use crate::pool::janitor;
-use crate::shared::Shared;
+use crate::shared::{Shared, Stop};
 use crate::worker::{STACK_BYTES, Workers};
 use crate::{admin, catalog, monitor, net};
 
 /// What was asked for can't be done as it is configured; as for a configuration with errors.
 const MISCONFIGURED: u8 = 2;
 
-/// Runs until it is told to stop (SIGTERM, SIGINT). Exit code 0 after a drain, 1 if it can't start, 2 if its state file
+/// Whoever is ended by `SHUTDOWN` has so long to be told.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// Runs until it is told to stop (SIGTERM, SIGINT, the console's SHUTDOWN). Exit code 0 after a drain, 1 if it can't start, 2 if its state file
 /// is broken or can't be written.
 pub fn run(config: Config, path: PathBuf) -> ExitCode {
     let runtime =
@@ -76,13 +80,53 @@ async fn supervise(config: Config, path: PathBuf, state: StateFile) -> Result<()
     tracing::info!(listen = %local, http = ?http_addr, config = %path.display(), workers = config.workers,
         nodes = config.nodes.len(), mode = config.pool.mode.as_str(), split = config.routing.split, "pgherd is listening");
 
-    let name = signals.next().await;
-    tracing::info!(signal = name, clients = shared.clients.len(), limit = ?config.limits.drain_timeout, "draining");
+    let mut stop = shared.stop.subscribe();
+    let (told, how) = tokio::select! {
+        name = signals.next() => (name, Stop::AfterTransactions),
+        how = until_stopped(&mut stop) => ("SHUTDOWN", how),
+    };
+    tracing::info!(told, clients = shared.clients.len(), limit = ?config.limits.drain_timeout, "draining");
     workers.stop_accepting();
-    drain(&shared, &mut signals, config.limits.drain_timeout).await;
+    match how {
+        Stop::AfterClients => {
+            wait_for_clients(&shared, &mut signals, &mut stop).await;
+            drain(&shared, &mut signals, config.limits.drain_timeout).await;
+        }
+        Stop::AtOnce => {
+            shared.clients.all().iter().for_each(|client| client.kick.set_at_once());
+            drain(&shared, &mut signals, config.limits.drain_timeout.min(AT_ONCE)).await;
+        }
+        Stop::AfterTransactions => drain(&shared, &mut signals, config.limits.drain_timeout).await,
+    }
     workers.join();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The first word, or the next.
+async fn until_stopped(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
+    loop {
+        if let Some(how) = *stop.borrow_and_update() {
+            return how;
+        }
+        if stop.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Ends nobody. A signal, or another word of the console, ends the wait and whoever is left.
+async fn wait_for_clients(shared: &Shared, signals: &mut Signals, stop: &mut watch::Receiver<Option<Stop>>) {
+    const ROUND: Duration = Duration::from_millis(50);
+    // The console's own sessions are not waited for.
+    let is_left = || shared.clients.all().iter().any(|client| !admin::Dialect::is_console(&client.database));
+    while is_left() {
+        tokio::select! {
+            () = tokio::time::sleep(ROUND) => {}
+            _ = signals.next() => return,
+            _ = stop.changed() => return,
+        }
+    }
 }
 
 fn check_file_limit(config: &Config) {

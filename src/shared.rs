@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::catalogs::Catalogs;
 use crate::client::auth::Authenticator;
@@ -19,6 +19,16 @@ use crate::orders::Orders;
 use crate::pool::Pools;
 use crate::sql::shapes::Counts;
 use crate::stats::ProcessCounters;
+
+/// How the proxy is told to stop, other than by a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    AtOnce,
+    /// As by SIGTERM: each client ends after its transaction.
+    AfterTransactions,
+    /// Nobody is ended.
+    AfterClients,
+}
 
 pub struct Shared {
     pub config: Feed<Config>,
@@ -41,6 +51,8 @@ pub struct Shared {
     pub authenticator: Authenticator,
     pub logins: Logins,
     pub counters: ProcessCounters,
+    /// Set by the console.
+    pub stop: watch::Sender<Option<Stop>>,
     /// Where statements went: one of each worker, which alone writes.
     pub routes: Vec<Arc<Counts>>,
     /// Grows when a client learns that a statement's result is not what it was (0A000, "cached plan must not change result
@@ -51,6 +63,20 @@ pub struct Shared {
     pub started: Instant,
     pub started_at: SystemTime,
 }
+
+// === impl Stop ===
+
+impl Stop {
+    pub fn announcement(self) -> &'static str {
+        match self {
+            Stop::AtOnce => "the proxy stops",
+            Stop::AfterTransactions => "the proxy stops as soon as running transactions have ended",
+            Stop::AfterClients => "the proxy takes no new clients, and stops when the last one has left",
+        }
+    }
+}
+
+// === impl Shared ===
 
 impl Shared {
     /// Fails only if the system has no random bytes.
@@ -72,6 +98,7 @@ impl Shared {
             authenticator: Authenticator::new()?,
             logins: Logins::default(),
             counters: ProcessCounters::default(),
+            stop: watch::Sender::new(None),
             routes: (0..config.workers).map(|_| Arc::new(Counts::new(config.routing.max_shapes))).collect(),
             statement_generation: AtomicU64::new(0),
             started: Instant::now(),

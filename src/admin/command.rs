@@ -6,6 +6,7 @@
 
 use super::lexer::{Token, statements};
 use super::operation::{self, Operation};
+use super::service::{self, Service};
 use crate::wire::error::{PgError, sqlstate};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,7 @@ pub enum Command {
     /// `SHOW EVENTS n`: the last so many.
     ShowEvents(usize),
     Operation(Operation),
+    Service(Service),
     /// One row with one column of this name.
     Constant(String, Constant),
     Begin,
@@ -71,8 +73,9 @@ pub enum Constant {
 pub fn parse(text: &str) -> Result<Vec<Command>, PgError> {
     let statements = statements(text)?;
     let commands = statements.iter().map(|tokens| parse_one(tokens)).collect::<Result<Vec<_>, _>>()?;
-    let is_ours =
-        |command: &Command| matches!(command, Command::Show(_) | Command::ShowEvents(_) | Command::Operation(_));
+    let is_ours = |command: &Command| {
+        matches!(command, Command::Show(_) | Command::ShowEvents(_) | Command::Operation(_) | Command::Service(_))
+    };
     if commands.len() > 1 && commands.iter().any(is_ours) {
         return Err(PgError::error(sqlstate::SYNTAX_ERROR, "the console takes one command at a time")
             .with_hint("Send each command in a query of its own."));
@@ -178,6 +181,7 @@ fn parse_one(tokens: &[Token]) -> Result<Command, PgError> {
     match verb.as_str() {
         "show" => show(tokens, rest),
         verb if let Some(operation) = operation::parse(verb, rest) => operation.map(Command::Operation),
+        verb if let Some(service) = service::parse(verb, rest) => service.map(Command::Service),
         "help" if rest.is_empty() => Ok(Command::Show(Show::Help)),
         "select" => select(tokens, rest),
         "set" => set(rest),
@@ -345,7 +349,8 @@ fn set(rest: &[Token]) -> Result<Command, PgError> {
 fn unknown(tokens: &[Token]) -> PgError {
     let text = tokens.iter().take(8).map(Token::written).collect::<Vec<_>>().join(" ");
     let known = Show::ALL.map(Show::name).join(", ");
-    let operations = operation::USAGE.map(|(usage, _)| usage).join("; ");
+    let operations =
+        operation::USAGE.iter().chain(&service::USAGE).map(|(usage, _)| *usage).collect::<Vec<_>>().join("; ");
     PgError::error(sqlstate::SYNTAX_ERROR, format!("unknown command: {text}"))
         .with_hint(format!("Known commands: SHOW {known}; {operations}."))
 }
@@ -397,7 +402,8 @@ mod tests {
     #[test]
     fn an_operation_stands_alone() {
         assert_eq!(one("pause failover"), Command::Operation(Operation::PauseFailover));
-        for text in ["PAUSE FAILOVER; SHOW NODES", "PAUSE", "RESUME app", "BEGIN; RESUME FAILOVER"] {
+        assert_eq!(one("pause \"failover\""), Command::Service(Service::Pause(Some("failover".to_owned()))));
+        for text in ["PAUSE FAILOVER; SHOW NODES", "PAUSE; SHOW NODES", "BEGIN; RESUME FAILOVER"] {
             assert_eq!(parse(text).unwrap_err().sqlstate, "42601", "{text}");
         }
     }

@@ -22,7 +22,6 @@ use super::command::Command;
 use super::handler::{Console, wire_error};
 use super::{Dialect, Source, frame, source_with_events};
 use crate::client::registry::ClientEntry;
-use crate::orders::Orders;
 use crate::shared::Shared;
 use crate::version;
 use crate::wire::error::{PgError, sqlstate};
@@ -62,15 +61,15 @@ pub async fn serve(
     dialect: Dialect,
     shared: Arc<Shared>,
 ) -> io::Result<()> {
-    let (source, orders) = (source_with_events(Arc::clone(&shared)), Arc::clone(&shared.orders));
-    let served = serve_from(stream, peer, entry, dialect, source, orders).await;
+    let source = source_with_events(Arc::clone(&shared));
+    let served = serve_from(stream, peer, entry, dialect, source, Arc::clone(&shared)).await;
     if served.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
         shared.counters.protocol_violations.add(1);
     }
     served
 }
 
-/// As [`serve`], with the data from elsewhere, and orders to whom it may concern.
+/// As [`serve`], with what is shown from elsewhere.
 ///
 /// # Errors
 /// As [`serve`].
@@ -80,12 +79,12 @@ pub async fn serve_from(
     entry: Arc<ClientEntry>,
     dialect: Dialect,
     source: Source,
-    orders: Arc<Orders>,
+    shared: Arc<Shared>,
 ) -> io::Result<()> {
     let mut connection = Framed::new(stream, PgWireMessageServerCodec::new(DefaultClient::new(peer, false)));
     connection.set_state(PgWireConnectionState::ReadyForQuery);
     let session = Session {
-        console: Arc::new(Console { entry, dialect, source, orders }),
+        console: Arc::new(Console { entry, dialect, source, shared }),
         nothing: Arc::new(NoopHandler),
         input: BytesMut::new(),
         names: BTreeSet::new(),

@@ -19,10 +19,12 @@ use pgwire::messages::data::DataRow;
 
 use super::command::{self, Command, Constant, Show};
 use super::operation::Operation;
+use super::perform::{perform, waited_for};
+use super::service::Service;
 use super::table::{Column, Table, Type, Value};
 use super::{Dialect, Source, show};
 use crate::client::registry::{ClientEntry, ClientState, Running};
-use crate::orders::Orders;
+use crate::shared::Shared;
 use crate::version;
 use crate::wire::error::{PgError, sqlstate};
 
@@ -31,11 +33,14 @@ pub struct Console {
     pub entry: Arc<ClientEntry>,
     pub dialect: Dialect,
     pub source: Source,
-    pub orders: Arc<Orders>,
+    pub shared: Arc<Shared>,
 }
 
 /// What the monitor may take for an order beside waiting for transactions and for the operator's own commands.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// From one word about what a pause waits for to the next.
+const TELL: Duration = Duration::from_secs(3);
 
 pub struct Parser;
 
@@ -67,6 +72,11 @@ impl Console {
                 notice(client, done).await?;
                 Response::Execution(Tag::new(operation.tag()))
             }
+            Command::Service(service) => {
+                let done = self.serve(client, service).await?;
+                notice(client, done).await?;
+                Response::Execution(Tag::new(service.tag()))
+            }
             Command::Constant(name, constant) => {
                 let (value, kind) = self.constant(constant);
                 let fields = vec![field(name, kind, format.format_for(0))];
@@ -85,7 +95,7 @@ impl Console {
         tracing::info!("{} by {}: {order:?}", operation.tag(), self.entry.user);
         let failover = &snapshot.config.failover;
         let limit = PATIENCE + failover.drain + 2 * failover.hooks.timeout;
-        let given = tokio::time::timeout(limit, self.orders.give(order));
+        let given = tokio::time::timeout(limit, self.shared.orders.give(order));
         let answer = tokio::select! {
             biased;
             answer = given => answer,
@@ -101,6 +111,34 @@ impl Console {
                 "the monitor has not said within {limit:?} what became of it\n\
                  It may still be done: SHOW CLUSTER and SHOW EVENTS tell."
             ))),
+        }
+    }
+
+    /// Tells the operator from time to time what a long one waits for.
+    async fn serve<C>(&self, client: &mut C, service: &Service) -> PgWireResult<String>
+    where
+        C: Sink<PgWireBackendMessage> + Unpin + Send,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        tracing::info!("{} by {}: {service:?}", service.tag(), self.entry.user);
+        let done = perform(&self.shared, service);
+        let canceled = self.canceled();
+        tokio::pin!(done, canceled);
+        let mut tell = tokio::time::interval(TELL);
+        tell.tick().await;
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut done => return done.map_err(wire_error),
+                () = &mut canceled => {
+                    let error = PgError::error(sqlstate::QUERY_CANCELED, "canceling statement due to user request");
+                    return Err(wire_error(error));
+                }
+                _ = tell.tick() => if let Service::Pause(database) = service {
+                    notice(client, waited_for(&self.shared, database.as_deref())).await?;
+                    client.flush().await?;
+                }
+            }
         }
     }
 
@@ -242,7 +280,9 @@ fn columns(command: &Command) -> Vec<(String, Type)> {
             };
             vec![(name.clone(), kind)]
         }
-        Command::Operation(_) | Command::Begin | Command::End(_) | Command::Ignored(_) => Vec::new(),
+        Command::Operation(_) | Command::Service(_) | Command::Begin | Command::End(_) | Command::Ignored(_) => {
+            Vec::new()
+        }
     }
 }
 

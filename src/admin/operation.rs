@@ -46,8 +46,9 @@ pub fn parse(verb: &str, rest: &[Token]) -> Option<Result<Operation, PgError>> {
         "failover" => USAGE[1].0,
         "detach" => USAGE[2].0,
         "attach" => USAGE[3].0,
-        "pause" => USAGE[4].0,
-        "resume" => USAGE[5].0,
+        // Of anything else: the service.
+        "pause" if is_failover(rest) => USAGE[4].0,
+        "resume" if is_failover(rest) => USAGE[5].0,
         _ => return None,
     };
     let operation = parse_rest(verb, rest);
@@ -74,8 +75,8 @@ fn parse_rest(verb: &str, rest: &[Token]) -> Option<Operation> {
         },
         "detach" => Some(Operation::Detach(name(rest)?)),
         "attach" => Some(Operation::Attach(name(rest)?)),
-        "pause" => is_failover(rest).then_some(Operation::PauseFailover),
-        "resume" => is_failover(rest).then_some(Operation::ResumeFailover),
+        "pause" => Some(Operation::PauseFailover),
+        "resume" => Some(Operation::ResumeFailover),
         _ => None,
     }
 }
@@ -85,7 +86,7 @@ fn is_failover(rest: &[Token]) -> bool {
 }
 
 /// `pg-1.east` comes as several tokens: it needs no quotes here.
-fn name(tokens: &[Token]) -> Option<Name> {
+pub(super) fn name(tokens: &[Token]) -> Option<Name> {
     if let [Token::Quoted(text) | Token::Text(text)] = tokens {
         return Some(Name { text: text.clone(), is_quoted: true });
     }
@@ -178,6 +179,10 @@ impl Name {
         }
     }
 
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
     fn written(&self) -> String {
         if self.is_quoted { format!("\"{}\"", self.text) } else { self.text.clone() }
     }
@@ -233,9 +238,6 @@ mod tests {
             "FAILOVER TO pg1 now",
             "DETACH",
             "ATTACH pg1, pg2",
-            "PAUSE",
-            "PAUSE app",
-            "RESUME",
         ] {
             let error = parsed(text).unwrap_err();
             assert_eq!(error.sqlstate, "42601", "{text}");

@@ -9,6 +9,7 @@ use crate::client::registry::ClientEntry;
 use crate::cluster::journal::Line;
 use crate::cluster::{Node, NodeId, Topology};
 use crate::config::Config;
+use crate::pool::doors::Closed;
 use crate::pool::{PoolKey, PoolSnapshot};
 use crate::server::ServerEntry;
 use crate::shared::Shared;
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub uptime: Duration,
     pub config: Arc<Config>,
     pub topology: Arc<Topology>,
+    /// Databases that are paused or disabled.
+    pub closed: Arc<Closed>,
     /// What the monitor said last, the oldest first; empty where nobody asks for it.
     pub events: Vec<Line>,
     /// In the order of the keys.
@@ -71,6 +74,7 @@ impl Snapshot {
             uptime: shared.started.elapsed(),
             config: shared.config.latest(),
             topology: shared.topology.latest(),
+            closed: shared.pools.doors.closed(),
             events: Vec::new(),
             pools: shared.pools.snapshot(),
             counted,

@@ -119,10 +119,11 @@ pub enum Running {
     },
 }
 
-/// Asks a session to end as soon as it is between transactions.
+/// Asks a session to end as soon as it is between transactions; or at once, whatever it is in.
 #[derive(Default)]
 pub struct Kick {
     set: AtomicBool,
+    at_once: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -332,6 +333,21 @@ impl Kick {
         self.waker.wake();
     }
 
+    pub fn set_at_once(&self) {
+        self.at_once.store(true, Relaxed);
+        self.set();
+    }
+
+    /// For whoever only looks.
+    pub fn is_set_at_all(&self) -> bool {
+        self.set.load(Relaxed)
+    }
+
+    #[inline]
+    pub fn is_at_once(&self) -> bool {
+        self.at_once.load(Relaxed)
+    }
+
     /// Whether it is set; if not, the task is woken when it is.
     #[inline]
     pub fn is_set(&self, cx: &Context<'_>) -> bool {
@@ -340,7 +356,13 @@ impl Kick {
     }
 
     pub async fn wait(&self) {
-        std::future::poll_fn(|cx| if self.is_set(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+        self.wait_until(|_| true).await;
+    }
+
+    /// Until it is set, and in such a way.
+    pub async fn wait_until(&self, is_meant: impl Fn(&Self) -> bool) {
+        std::future::poll_fn(|cx| if self.is_set(cx) && is_meant(self) { Poll::Ready(()) } else { Poll::Pending })
+            .await;
     }
 }
 

@@ -31,6 +31,8 @@ pub enum CheckoutError {
     },
     /// `pool.wait_timeout` passed.
     TimedOut(Duration),
+    /// So long as well, but the database was paused.
+    Paused(Duration),
     Connect(ConnectError),
 }
 
@@ -60,6 +62,9 @@ impl Pool {
     /// A server at once, or `None`: the hot path.
     #[inline]
     pub fn try_checkout(self: &Arc<Self>, worker: usize) -> Option<Checkout> {
+        if self.doors.is_paused(&self.key.database) {
+            return None;
+        }
         match self.ask(worker) {
             Ok(Granted::Server(checkout)) => Some(checkout),
             // The permit's drop gives the room back.
@@ -73,12 +78,16 @@ impl Pool {
         let started = Instant::now();
         let mut waited_for = None;
         loop {
+            self.until_resumed(started).await?;
             let granted = match waited_for.take() {
                 Some(granted) => granted,
                 None => match self.ask(worker) {
                     Ok(granted) => granted,
                     Err(Busy::Full) => return Err(CheckoutError::QueueFull { waiting: self.settings.max_waiting }),
-                    Err(Busy::Wait) => self.wait(started, Queue::wait).await?,
+                    Err(Busy::Wait) => match self.wait(started, Queue::wait).await? {
+                        Some(granted) => granted,
+                        None => continue,
+                    },
                 },
             };
             match granted {
@@ -90,7 +99,7 @@ impl Pool {
                 Granted::Connect(permit) => match permit.connect(worker).await {
                     // A full node is not a failure while this pool has servers that will come free.
                     Err(error) if is_too_many_connections(&error) && self.counts().lent > 0 => {
-                        waited_for = Some(self.wait(started, Queue::wait_for_server).await?);
+                        waited_for = self.wait(started, Queue::wait_for_server).await?;
                     }
                     done => return done.map_err(CheckoutError::Connect),
                 },
@@ -100,7 +109,7 @@ impl Pool {
 
     /// Opens a server ahead of demand, if fewer than `pool.min_size` are open. Whether one was opened.
     pub(super) async fn open_spare(self: &Arc<Self>) -> Result<bool, ConnectError> {
-        if !self.lock().ask_spare(self.slot, self.settings.min_size) {
+        if self.doors.is_paused(&self.key.database) || !self.lock().ask_spare(self.slot, self.settings.min_size) {
             return Ok(false);
         }
         Permit { pool: Some(Arc::clone(self)) }.connect(usize::MAX).await?.give_back(Instant::now());
@@ -133,16 +142,32 @@ impl Pool {
         }
     }
 
-    async fn wait(self: &Arc<Self>, started: Instant, join: Join) -> Result<Granted, CheckoutError> {
+    /// At most until `pool.wait_timeout` has passed since `started`.
+    async fn until_resumed(&self, started: Instant) -> Result<(), CheckoutError> {
+        if !self.doors.is_paused(&self.key.database) {
+            return Ok(());
+        }
+        let timeout = self.settings.wait_timeout;
+        let resumed = self.doors.until(&self.key.database, false);
+        let resumed = tokio::time::timeout(timeout.saturating_sub(started.elapsed()), resumed).await;
+        resumed.map_err(|_| CheckoutError::Paused(timeout))
+    }
+
+    /// `None`: the database was paused meanwhile.
+    async fn wait(self: &Arc<Self>, started: Instant, join: Join) -> Result<Option<Granted>, CheckoutError> {
         let (granted, receiver) = oneshot::channel();
         let wake = Wake { pool: Arc::clone(self), granted };
         let ticket = join(&mut self.lock(), self.slot, wake, Instant::now());
         let _place = Place { pool: Arc::clone(self), ticket };
         let timeout = self.settings.wait_timeout;
         let left = timeout.saturating_sub(started.elapsed());
-        match tokio::time::timeout(left, receiver).await {
-            Ok(Ok(granted)) => Ok(granted),
-            Ok(Err(_)) | Err(_) => Err(CheckoutError::TimedOut(timeout)),
+        tokio::select! {
+            biased;
+            granted = tokio::time::timeout(left, receiver) => match granted {
+                Ok(Ok(granted)) => Ok(Some(granted)),
+                Ok(Err(_)) | Err(_) => Err(CheckoutError::TimedOut(timeout)),
+            },
+            () = self.doors.until(&self.key.database, true) => Ok(None),
         }
     }
 
@@ -175,7 +200,8 @@ impl Checkout {
         let Some(server) = self.server.take() else { return };
         server.returned();
         let lifetime = self.pool.settings.lifetime;
-        if !lifetime.is_zero() && now.saturating_duration_since(server.connected_at) > lifetime {
+        let is_old = !lifetime.is_zero() && now.saturating_duration_since(server.connected_at) > lifetime;
+        if is_old || server.entry.is_stale() {
             self.pool.lock().closed(self.pool.slot);
             return;
         }

@@ -1,6 +1,7 @@
 //! Servers for clients: one pool per (node, database, user), one budget per pool and per node whichever worker asks.
 
 pub mod checkout;
+pub mod doors;
 pub mod janitor;
 pub mod queue;
 
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 pub use checkout::{Checkout, CheckoutError};
+use doors::Doors;
 use queue::{Counts, Queue, Slot};
 
 use crate::cluster::NodeId;
@@ -38,6 +40,7 @@ pub struct Pools {
     /// What each user's servers log in with: learned at that user's last login.
     credentials: Mutex<HashMap<Arc<str>, Credential>>,
     servers: Arc<Servers>,
+    pub doors: Arc<Doors>,
 }
 
 /// The pools of one node share a budget, so they share a queue.
@@ -62,6 +65,7 @@ pub struct Pool {
     /// A login has succeeded once: the database and the user are real.
     proven: AtomicBool,
     servers: Arc<Servers>,
+    doors: Arc<Doors>,
 }
 
 /// Every open server, for the console.
@@ -109,6 +113,7 @@ impl Pools {
             pools: Mutex::default(),
             credentials: Mutex::default(),
             servers: Arc::new(Servers { can_cut: config.failover.mode != FailoverMode::Off, ..Servers::default() }),
+            doors: Arc::default(),
         }
     }
 
@@ -130,6 +135,7 @@ impl Pools {
             credential: Mutex::new(credential),
             proven: AtomicBool::new(false),
             servers: Arc::clone(&self.servers),
+            doors: Arc::clone(&self.doors),
         });
         pools.insert(key.clone(), Arc::clone(&pool));
         pool
@@ -198,6 +204,31 @@ impl Pools {
         self.servers().iter().filter(|server| server.node == node && server.is_busy()).count()
     }
 
+    /// Idle servers of the database are closed, those that are lent when they come back. Without a name: of all.
+    pub fn renew(&self, database: Option<&str>) {
+        let is_meant = |name: &str| database.is_none_or(|database| database == name);
+        self.servers().iter().filter(|server| is_meant(&server.database)).for_each(|server| server.make_stale());
+        for pool in self.all().iter().filter(|pool| is_meant(&pool.key.database)) {
+            pool.close_stale();
+        }
+    }
+
+    /// Servers of the database, whatever they do; those that are being opened as well.
+    pub fn open(&self, database: Option<&str>) -> usize {
+        let is_meant = |pool: &&Arc<Pool>| database.is_none_or(|database| *database == *pool.key.database);
+        let open = |pool: &Arc<Pool>| {
+            let counts = pool.counts();
+            counts.lent + counts.idle + counts.connecting
+        };
+        self.all().iter().filter(is_meant).map(open).sum()
+    }
+
+    /// Servers of the database that [`Self::renew`] could not close yet.
+    pub fn stale(&self, database: Option<&str>) -> usize {
+        let is_meant = |server: &ServerEntry| database.is_none_or(|database| database == server.database);
+        self.servers().iter().filter(|server| server.is_stale() && is_meant(server)).count()
+    }
+
     /// Requests that the node has answered since the start.
     pub fn answered(&self, node: NodeId) -> u64 {
         let pools = lock(&self.pools);
@@ -249,6 +280,12 @@ impl Pool {
         }
     }
 
+    /// Closes the idle ones.
+    fn close_stale(&self) {
+        let gone = self.lock().sweep(self.slot, |server, _, _| server.entry.is_stale());
+        drop(gone);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue<Queued, checkout::Wake>> {
         lock(&self.node.queue)
     }
@@ -294,6 +331,7 @@ impl Pool {
             client_id: 0.into(),
             prepared_statements: 0.into(),
             at_rest: false.into(),
+            stale: false.into(),
             alarm: Default::default(),
             socket,
         });

@@ -30,6 +30,8 @@ pub struct ServerEntry {
     pub prepared_statements: AtomicU32,
     /// Lent, but its session is in no transaction and waits for no answer: it is kept for what it remembers.
     pub at_rest: AtomicBool,
+    /// To be closed as soon as it is free.
+    pub stale: AtomicBool,
     /// Rung when the node does not answer any more: whoever waits for it may ask elsewhere.
     pub alarm: Alarm,
     /// A second handle of the connection, to end it from outside; only where failover is on.
@@ -55,6 +57,14 @@ impl ServerEntry {
 
     pub fn set_at_rest(&self, at_rest: bool) {
         self.at_rest.store(at_rest, Relaxed);
+    }
+
+    pub fn make_stale(&self) {
+        self.stale.store(true, Relaxed);
+    }
+
+    pub fn is_stale(&self) -> bool {
+        self.stale.load(Relaxed)
     }
 
     /// Ending it now would end a transaction, or an answer that is on its way.

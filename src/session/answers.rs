@@ -71,7 +71,7 @@ impl Session {
 
     pub(super) async fn say_goodbye(&mut self, close: Close) {
         let error = match close {
-            Close::ByClient | Close::ServerGone => None,
+            Close::ByClient | Close::ServerGone | Close::Cut => None,
             Close::Kicked => {
                 Some(PgError::fatal(sqlstate::ADMIN_SHUTDOWN, "terminating connection due to administrator command"))
             }

@@ -160,6 +160,10 @@ impl Session {
             }
             if !moved && self.gives_up(ex, cx) {
                 ex.lost = true;
+            } else if !moved && self.entry.kick.is_set(cx) && self.entry.kick.is_at_once() {
+                // Within a message nothing can be said.
+                let is_cut = !ex.forward.is_empty() || self.replies.is_cut();
+                return Poll::Ready(Err(if is_cut { Close::Cut } else { Close::Kicked }));
             } else if !moved {
                 self.rest_buffers(ex);
                 self.note_rest(ex);

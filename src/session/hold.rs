@@ -176,10 +176,7 @@ impl Session {
 
     /// A drain lets transactions end, one of which only its client knows among them.
     async fn kicked(&self) {
-        if self.begin.is_held() {
-            std::future::pending::<()>().await;
-        }
-        self.entry.kick.wait().await;
+        self.entry.kick.wait_until(|kick| !self.begin.is_held() || kick.is_at_once()).await;
     }
 
     /// The client has closed its connection without a word, with nothing left to read: nobody waits for the answer. One
@@ -224,6 +221,11 @@ impl Session {
                 tracing::warn!(%database, %user, ?limit, "pool exhausted: a client waited in vain");
                 PgError::error(sqlstate::TOO_MANY_CONNECTIONS, format!("no server came free within {limit:?}"))
                     .with_hint("The limits are pool.wait_timeout and pool.size.")
+            }
+            CheckoutError::Paused(limit) => {
+                self.shared.counters.wait_timeouts.add(1);
+                PgError::error(sqlstate::CANNOT_CONNECT_NOW, format!("database \"{database}\" is paused"))
+                    .with_hint(format!("Waited pool.wait_timeout ({limit:?}); RESUME on the console ends the pause."))
             }
             CheckoutError::Connect(error) => connect_error(error),
         }

@@ -131,15 +131,8 @@ async fn attempt(
     if let Some(error) = super::wishes::invalid_startup(&settings) {
         return Err(Some(error));
     }
-    if is_console && !config.admin.users.contains(&startup.user) {
-        shared.counters.logins_failed.add(1);
-        return Err(Some(
-            PgError::fatal(
-                sqlstate::INVALID_AUTHORIZATION,
-                format!("user \"{}\" may not use the console", startup.user),
-            )
-            .with_hint("Users of the console are listed in admin.users."),
-        ));
+    if let Some(error) = refusal(shared, config, &startup, is_console) {
+        return Err(Some(error));
     }
     if !is_console {
         shared.pools.set_credential(&startup.user.as_str().into(), &credential);
@@ -306,8 +299,27 @@ async fn look_up(shared: &Shared, config: &Config, user: &str) -> Result<Verifie
     Err(reason)
 }
 
+/// Why this user can't have this database.
+fn refusal(shared: &Shared, config: &Config, startup: &Startup, is_console: bool) -> Option<PgError> {
+    if is_console && !config.admin.users.contains(&startup.user) {
+        shared.counters.logins_failed.add(1);
+        let message = format!("user \"{}\" may not use the console", startup.user);
+        let error = PgError::fatal(sqlstate::INVALID_AUTHORIZATION, message);
+        return Some(error.with_hint("Users of the console are listed in admin.users."));
+    }
+    if !is_console && shared.pools.doors.closed().is_disabled(&startup.database) {
+        let error =
+            PgError::fatal(sqlstate::CANNOT_CONNECT_NOW, format!("database \"{}\" is disabled", startup.database));
+        return Some(error.with_hint("ENABLE on the console ends that."));
+    }
+    None
+}
+
+/// Database and user.
+type Names = (Arc<str>, Arc<str>);
+
 /// Its pool, for who gets a server; and its database and user, which all of a pool share.
-fn pool_of(shared: &Shared, startup: &Startup, is_console: bool) -> (Option<Arc<Pool>>, (Arc<str>, Arc<str>)) {
+fn pool_of(shared: &Shared, startup: &Startup, is_console: bool) -> (Option<Arc<Pool>>, Names) {
     let node = shared.topology.load().primary.unwrap_or(NodeId(0));
     let key = PoolKey { node, database: startup.database.as_str().into(), user: startup.user.as_str().into() };
     let pool = (!is_console && startup.replication.is_none()).then(|| shared.pools.pool(&key));
@@ -322,7 +334,7 @@ fn register(
     stream: &Stream,
     peer: SocketAddr,
     startup: &Startup,
-    (database, user): (Arc<str>, Arc<str>),
+    (database, user): Names,
 ) -> Result<Registered, Failed> {
     let internal = |_| Some(PgError::fatal(sqlstate::INTERNAL_ERROR, "the system gives no random bytes"));
     let length = if startup.minor >= 2 { MAX_KEY } else { 4 };

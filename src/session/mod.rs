@@ -198,6 +198,8 @@ pub enum Close {
     ByClient,
     /// The proxy is stopping, or an administrator ended it.
     Kicked,
+    /// So did he, in the middle of an answer's message: nothing can be said.
+    Cut,
     /// Told to the client before its socket is closed.
     Error(PgError),
     /// As `Error`: the client broke the protocol.
@@ -319,7 +321,7 @@ impl Session {
         let Self { client, inbox, worker, entry, begin, .. } = self;
         let read = std::future::poll_fn(|cx| {
             // Behind a held BEGIN its client is in a transaction: a drain waits for it as for any other.
-            if !begin.is_held() && entry.kick.is_set(cx) {
+            if entry.kick.is_set(cx) && (!begin.is_held() || entry.kick.is_at_once()) {
                 return Poll::Ready(Err(Close::Kicked));
             }
             if inbox.is_none() {

@@ -298,6 +298,11 @@ impl Replies {
     }
 
     /// Of a message that is not looked into. Whether its end is there.
+    /// The client has a part of a message.
+    pub(super) fn is_cut(&self) -> bool {
+        self.rest > 0 && self.rest_forwarded
+    }
+
     fn pass_rest(&mut self, buffer: &mut Buffer, forward: &mut Vec<(usize, usize)>) -> bool {
         let count = self.rest.min(buffer.end - buffer.start);
         if self.rest_forwarded {

@@ -61,6 +61,7 @@ impl Replies {
         let told = std::mem::take(&mut self.told);
         let dead = std::mem::take(self);
         (self.told, self.quorum) = (told, dead.quorum);
+        let is_cut = dead.is_cut();
         let mut rounds: Vec<_> = dead.awaited.iter().map(|waiting| (waiting.awaited, waiting.doing)).collect();
         rounds.retain(|(awaited, _)| !awaited.is_ours());
         let mut open = request_open.then_some(dead.doing);
@@ -81,7 +82,7 @@ impl Replies {
             outline: dead.outline,
             xid: dead.xid,
             is_over: dead.fatal || (!dead.copy.is_open() && !dead.copy.is_over()),
-            is_cut: dead.rest > 0 && dead.rest_forwarded,
+            is_cut,
         }
     }
 }

@@ -22,4 +22,5 @@ mod oracle;
 mod outcomes;
 mod pooling;
 mod routing;
+mod service;
 mod walkthrough;

@@ -68,8 +68,8 @@ pub fn databases(snapshot: &Snapshot) -> Vec<Vec<Value>> {
             servers,
             0u32,
             clients,
-            0u32,
-            0u32,
+            u32::from(snapshot.closed.is_paused(name)),
+            u32::from(snapshot.closed.is_disabled(name)),
         ]
     };
     database_names(snapshot).into_iter().map(row).collect()
@@ -129,7 +129,7 @@ pub(super) fn load_balance(snapshot: &Snapshot) -> &'static str {
 fn database_names(snapshot: &Snapshot) -> BTreeSet<&str> {
     let pools = snapshot.pools.iter().map(|pool| &*pool.key.database);
     let clients = snapshot.clients.iter().map(|client| &*client.database);
-    pools.chain(clients).filter(|name| !Dialect::is_console(name)).collect()
+    pools.chain(clients).chain(snapshot.closed.names()).filter(|name| !Dialect::is_console(name)).collect()
 }
 
 fn user_names(snapshot: &Snapshot) -> BTreeSet<&str> {

@@ -43,7 +43,7 @@ pub fn table(show: Show, dialect: Dialect, snapshot: &Snapshot) -> Table {
         Show::StatsAverages => stats::averages_by_database(snapshot),
         Show::Totals => stats::totals(snapshot),
         Show::Config => settings::config(snapshot),
-        Show::State => settings::state(),
+        Show::State => settings::state(snapshot),
         Show::Version => settings::version(),
         Show::Help => settings::help(),
     };

@@ -1,10 +1,10 @@
 //! `SHOW CONFIG`, `STATE`, `VERSION`, `HELP`.
 
 use crate::admin::command::Show;
-use crate::admin::operation::USAGE;
 use crate::admin::snapshot::Snapshot;
 use crate::admin::table::Type::Text;
 use crate::admin::table::{Column, Value, row};
+use crate::admin::{operation, service};
 use crate::version;
 
 pub const CONFIG: &[Column] = &[("key", Text), ("value", Text), ("default", Text), ("changeable", Text)];
@@ -28,8 +28,9 @@ pub fn config(snapshot: &Snapshot) -> Vec<Vec<Value>> {
     rows
 }
 
-pub fn state() -> Vec<Vec<Value>> {
-    vec![row!["active", "yes"], row!["paused", "no"], row!["suspended", "no"]]
+pub fn state(snapshot: &Snapshot) -> Vec<Vec<Value>> {
+    let (active, paused) = if snapshot.closed.is_all_paused() { ("no", "yes") } else { ("yes", "no") };
+    vec![row!["active", active], row!["paused", paused], row!["suspended", "no"]]
 }
 
 pub fn version() -> Vec<Vec<Value>> {
@@ -38,12 +39,16 @@ pub fn version() -> Vec<Vec<Value>> {
 
 pub fn help() -> Vec<Vec<Value>> {
     let shown = Show::ALL.into_iter().map(|show| row![format!("SHOW {}", show.name()), show.help()]);
-    shown.chain(USAGE.map(|(usage, what)| row![usage, what])).collect()
+    shown.chain(usage().map(|(usage, what)| row![*usage, *what])).collect()
 }
 
 pub fn help_text() -> String {
     let line = |command: &str, what: &str| format!("\n\t{command:<25} {what}");
     let shown = Show::ALL.map(|show| line(&format!("SHOW {}", show.name()), show.help()));
-    let operations = USAGE.map(|(usage, what)| line(usage, what));
+    let operations = usage().map(|(usage, what)| line(usage, what));
     std::iter::once("Console usage".to_owned()).chain(shown).chain(operations).collect()
+}
+
+fn usage() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    operation::USAGE.iter().chain(&service::USAGE)
 }

@@ -9,7 +9,8 @@ use pgherd::admin::command::Show;
 use pgherd::admin::{Dialect, console, parameters};
 use pgherd::client::registry::{ClientEntry, Clients, NewClient};
 use pgherd::cluster::{NodeId, Order};
-use pgherd::orders::{Orders, Request};
+use pgherd::orders::Request;
+use pgherd::shared::Shared;
 use pgherd::wire::frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -106,8 +107,8 @@ async fn help_is_a_notice_as_in_pgbouncer() {
 
 #[tokio::test]
 async fn an_order_is_given_and_its_answer_told() {
-    let orders = Arc::new(Orders::default());
-    let mut inbox = orders.take_inbox().unwrap();
+    let shared = shared();
+    let mut inbox = shared.orders.take_inbox().unwrap();
     let monitor = tokio::spawn(async move {
         let mut taken = Vec::new();
         while let Some(Request { order, answer }) = inbox.recv().await {
@@ -121,7 +122,7 @@ async fn an_order_is_given_and_its_answer_told() {
         }
         taken
     });
-    let (client, mut notices, console) = connect_with(Arc::clone(&orders)).await;
+    let (client, mut notices, console) = connect_with(Arc::clone(&shared)).await;
     client.simple_query("SWITCHOVER TO PG2").await.unwrap();
     assert_eq!(notices.recv().await.unwrap(), "done: Switchover { to: Some(NodeId(1)) }");
     // The extended protocol, too; parsing and describing give no order.
@@ -133,7 +134,7 @@ async fn an_order_is_given_and_its_answer_told() {
         ("FAILOVER TO pg2", "55000", "the primary lives", "FAILOVER TO pg2 FORCE"),
         ("DETACH pg2", "55000", "no", "because"),
         ("ATTACH pg9", "22023", "there is no node pg9", "Nodes: pg1, pg2, pg3."),
-        ("PAUSE", "42601", "not understood: PAUSE", "PAUSE FAILOVER"),
+        ("DISABLE", "42601", "not understood: DISABLE", "DISABLE database"),
         ("RESUME FAILOVER; SHOW NODES", "42601", "one command at a time", "query of its own"),
     ];
     for (text, state, message, hint) in cases {
@@ -144,7 +145,7 @@ async fn an_order_is_given_and_its_answer_told() {
     }
     drop(client);
     console.await.unwrap().unwrap();
-    drop(orders);
+    drop(shared);
     let to = NodeId(1);
     let expected =
         [Order::Switchover { to: Some(to) }, Order::Pause, Order::Failover { to, force: false }, Order::Detach(to)];
@@ -152,10 +153,34 @@ async fn an_order_is_given_and_its_answer_told() {
 }
 
 #[tokio::test]
+async fn what_is_said_of_the_service_is_done_and_told() {
+    let shared = shared();
+    let (client, mut notices, _console) = connect_with(Arc::clone(&shared)).await;
+    let refused = async |text: &str| {
+        let error = client.simple_query(text).await.unwrap_err();
+        let error = error.as_db_error().unwrap();
+        (error.code().code().to_owned(), error.message().to_owned())
+    };
+    client.simple_query("PAUSE Shop").await.unwrap();
+    assert!(notices.recv().await.unwrap().starts_with("\"shop\" is paused"));
+    assert!(shared.pools.doors.is_paused("shop"));
+    assert_eq!(refused("PAUSE shop").await, ("55000".to_owned(), "\"shop\" is paused already".to_owned()));
+    let statement = client.prepare("RESUME").await.unwrap();
+    client.execute(&statement, &[]).await.unwrap();
+    assert_eq!(notices.recv().await.unwrap(), "every database is served");
+    assert!(!shared.pools.doors.is_paused("shop"));
+    client.simple_query("DISABLE \"Shop\"").await.unwrap();
+    assert!(shared.pools.doors.closed().is_disabled("Shop"));
+    assert_eq!(refused("KILL_CLIENT 99").await.0, "22023");
+    client.simple_query("SHUTDOWN WAIT_FOR_CLIENTS").await.unwrap();
+    assert_eq!(*shared.stop.subscribe().borrow(), Some(pgherd::shared::Stop::AfterClients));
+}
+
+#[tokio::test]
 async fn who_leaves_does_not_take_his_order_back() {
-    let orders = Arc::new(Orders::default());
-    let mut inbox = orders.take_inbox().unwrap();
-    let (mut stream, _console) = logged_in_with(Dialect::Pgherd, orders).await;
+    let shared = shared();
+    let mut inbox = shared.orders.take_inbox().unwrap();
+    let (mut stream, _console) = logged_in_with(Dialect::Pgherd, shared).await;
     greet(&mut stream).await;
     stream.write_all(b"Q\0\0\0\x0fSWITCHOVER\0").await.unwrap();
     let request = inbox.recv().await.unwrap();
@@ -253,9 +278,9 @@ async fn connect(dialect: Dialect) -> Client {
 
 /// The client, the notices it gets, and the console's end.
 async fn connect_with(
-    orders: Arc<Orders>,
+    shared: Arc<Shared>,
 ) -> (Client, tokio::sync::mpsc::Receiver<String>, JoinHandle<std::io::Result<()>>) {
-    let (stream, console) = logged_in_with(Dialect::Pgherd, orders).await;
+    let (stream, console) = logged_in_with(Dialect::Pgherd, shared).await;
     let (client, mut connection) = config().connect_raw(stream, NoTls).await.unwrap();
     let (sender, notices) = tokio::sync::mpsc::channel(16);
     tokio::spawn(async move {
@@ -272,10 +297,10 @@ async fn connect_with(
 
 /// A socket whose other end logs anybody in, then serves the console.
 async fn logged_in(dialect: Dialect) -> (TcpStream, JoinHandle<std::io::Result<()>>) {
-    logged_in_with(dialect, Arc::default()).await
+    logged_in_with(dialect, shared()).await
 }
 
-async fn logged_in_with(dialect: Dialect, orders: Arc<Orders>) -> (TcpStream, JoinHandle<std::io::Result<()>>) {
+async fn logged_in_with(dialect: Dialect, shared: Arc<Shared>) -> (TcpStream, JoinHandle<std::io::Result<()>>) {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (mut accepted, peer) = listener.accept().await.unwrap();
@@ -285,9 +310,14 @@ async fn logged_in_with(dialect: Dialect, orders: Arc<Orders>) -> (TcpStream, Jo
         let mut startup = vec![0; length as usize - 4];
         accepted.read_exact(&mut startup).await?;
         accepted.write_all(&greeting()).await?;
-        console::serve_from(accepted, peer, operator(), dialect, Arc::new(snapshot), orders).await
+        console::serve_from(accepted, peer, operator(), dialect, Arc::new(snapshot), shared).await
     });
     (stream, console)
+}
+
+/// What orders and words about the service go to.
+fn shared() -> Arc<Shared> {
+    Arc::new(Shared::new(Arc::unwrap_or_clone(snapshot().config)).unwrap())
 }
 
 fn operator() -> Arc<ClientEntry> {

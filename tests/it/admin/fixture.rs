@@ -58,6 +58,7 @@ pub fn snapshot() -> Snapshot {
         uptime: Duration::from_secs(60),
         config: Arc::new(config),
         topology: Arc::new(topology),
+        closed: Arc::default(),
         events: events(),
         pools: vec![pool(key(0, "app"), 1, 2, 0), pool(key(1, "app"), 0, 1, 0), pool(key(1, "o\"dd\\"), 0, 0, 1)],
         counted: vec![counted(key(0, "app"), 10), counted(key(1, "app"), 100), counted(key(1, "o\"dd\\"), 1)],
@@ -204,6 +205,7 @@ fn server(id: u64, client_id: u64) -> ServerEntry {
         client_id: client_id.into(),
         prepared_statements: 3.into(),
         at_rest: false.into(),
+        stale: false.into(),
         alarm: Default::default(),
         socket: None,
     };
