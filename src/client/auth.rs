@@ -13,6 +13,7 @@ use super::scram::{ClientFirst, Verdict};
 use crate::config::{AuthMethod, Limits, Secret};
 use crate::credential::{Credential, ScramVerifier, Verifier};
 use crate::wire::error::{PgError, sqlstate};
+use crate::wire::frame::HEADER;
 use crate::wire::{auth, frame, md5, scram};
 
 /// PostgreSQL's bounds on the length word of these messages (`PG_MAX_SASL_MESSAGE_LENGTH`, `PG_MAX_AUTH_TOKEN_LENGTH`).
@@ -25,6 +26,15 @@ pub struct Authenticator {
     secret: [u8; 32],
     /// Verifiers of configured passwords by user: deriving one takes half a millisecond.
     derived: Mutex<BTreeMap<String, (Secret, ScramVerifier)>>,
+}
+
+/// A client that has proved who it is.
+#[derive(Debug)]
+pub struct Admitted {
+    /// What the proxy may log in with in its place.
+    pub credential: Credential,
+    /// Up to and including AuthenticationOk, still to be sent: what follows goes along.
+    pub unsent: Vec<u8>,
 }
 
 /// Why a client is not let in. It has been told already, where PostgreSQL would tell it.
@@ -50,8 +60,7 @@ impl Authenticator {
         Ok(Self { secret: random()?, derived: Mutex::default() })
     }
 
-    /// Asks `user` for a proof, up to and including AuthenticationOk. What comes back is what the proxy may log in
-    /// with in its place. The caller bounds the time it takes.
+    /// Asks `user` for a proof. The caller bounds the time it takes.
     pub async fn authenticate<S>(
         &self,
         stream: &mut S,
@@ -59,20 +68,20 @@ impl Authenticator {
         method: AuthMethod,
         verifier: &Verifier,
         limits: &Limits,
-    ) -> Result<Credential, AuthFailure>
+    ) -> Result<Admitted, AuthFailure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut exchange = Exchange { stream, max_length: limits.max_login_message_bytes };
         let outcome = match (method, verifier) {
-            (AuthMethod::Trust, _) => exchange.trust(verifier).await,
+            (AuthMethod::Trust, _) => Ok(trusted(verifier)),
             (AuthMethod::Md5, Verifier::Md5(stored)) => {
                 let hash = stored.expose().trim_start_matches("md5");
-                exchange.md5(hash).await.map(|()| Credential::Md5Hash(stored.clone()))
+                exchange.md5(hash).await.map(|()| Admitted::with(Credential::Md5Hash(stored.clone())))
             }
             (AuthMethod::Md5, Verifier::Password(password)) => {
                 let hash = md5::hash(password.expose(), user);
-                exchange.md5(&hash).await.map(|()| Credential::Password(password.clone()))
+                exchange.md5(&hash).await.map(|()| Admitted::with(Credential::Password(password.clone())))
             }
             // Like PostgreSQL: md5 asks for SCRAM where the stored verifier is one, and of users it doesn't know.
             (AuthMethod::ScramSha256, _) | (AuthMethod::Md5, Verifier::Scram(_) | Verifier::Unknown) => {
@@ -80,7 +89,7 @@ impl Authenticator {
             }
         };
         match outcome {
-            Ok(credential) => Ok(credential),
+            Ok(admitted) => Ok(admitted),
             Err(failed) => Err(exchange.tell(user, failed).await),
         }
     }
@@ -90,7 +99,7 @@ impl Authenticator {
         exchange: &mut Exchange<'_, S>,
         user: &str,
         verifier: &Verifier,
-    ) -> Result<Credential, Failed>
+    ) -> Result<Admitted, Failed>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -102,15 +111,14 @@ impl Authenticator {
         };
         match (exchange.scram(&keys).await?, refuse_all) {
             (Verdict::Proved(learned, server_final), None) => {
-                let end = |out: &mut Vec<u8>| {
-                    auth::push_sasl_final(out, &server_final);
-                    auth::push_authentication_ok(out);
-                };
-                exchange.send(end).await?;
-                Ok(match verifier {
+                let mut unsent = Vec::with_capacity(GREETING);
+                auth::push_sasl_final(&mut unsent, &server_final);
+                auth::push_authentication_ok(&mut unsent);
+                let credential = match verifier {
                     Verifier::Password(password) => Credential::Password(password.clone()),
                     _ => Credential::ScramKeys(learned),
-                })
+                };
+                Ok(Admitted { credential, unsent })
             }
             (_, Some(reason)) => Err(Failed::Refused(reason)),
             (Verdict::Wrong, None) => Err(Failed::Refused("password does not match")),
@@ -151,6 +159,27 @@ impl Authenticator {
     }
 }
 
+// === impl Admitted ===
+
+impl Admitted {
+    fn with(credential: Credential) -> Self {
+        let mut unsent = Vec::with_capacity(GREETING);
+        auth::push_authentication_ok(&mut unsent);
+        Self { credential, unsent }
+    }
+}
+
+/// Room for what is sent together when all is well.
+const GREETING: usize = 1024;
+
+fn trusted(verifier: &Verifier) -> Admitted {
+    Admitted::with(match verifier {
+        Verifier::Password(password) => Credential::Password(password.clone()),
+        Verifier::Md5(hash) => Credential::Md5Hash(hash.clone()),
+        Verifier::Scram(_) | Verifier::Unknown => Credential::None,
+    })
+}
+
 /// Question and answer.
 struct Exchange<'a, S> {
     stream: &'a mut S,
@@ -170,15 +199,6 @@ enum Failed {
 // === impl Exchange ===
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
-    async fn trust(&mut self, verifier: &Verifier) -> Result<Credential, Failed> {
-        self.send(auth::push_authentication_ok).await?;
-        Ok(match verifier {
-            Verifier::Password(password) => Credential::Password(password.clone()),
-            Verifier::Md5(hash) => Credential::Md5Hash(hash.clone()),
-            Verifier::Scram(_) | Verifier::Unknown => Credential::None,
-        })
-    }
-
     /// `hash` without its `md5`.
     async fn md5(&mut self, hash: &str) -> Result<(), Failed> {
         let salt = random::<4>()?;
@@ -195,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
         if !scram::same_secret(answer, md5::answer(hash, &salt).as_bytes()) {
             return Err(Failed::Refused("password does not match"));
         }
-        self.send(auth::push_authentication_ok).await
+        Ok(())
     }
 
     async fn scram(&mut self, keys: &ScramVerifier) -> Result<Verdict, Failed> {
@@ -233,13 +253,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
 
     /// The body of the next message, which must be a `p`; `None` if its length word is out of range.
     async fn receive(&mut self, what: &str, max_length: usize) -> Result<Option<Vec<u8>>, Failed> {
-        let mut tag = [0];
-        self.stream.read_exact(&mut tag).await?;
-        if tag != *b"p" {
-            return Err(violation(&format!("expected {what} response, got message type {}", tag[0])));
+        let mut header = [0; HEADER];
+        let read = self.stream.read(&mut header).await?;
+        match header {
+            _ if read == 0 => return Err(Failed::Gone),
+            [b'p', ..] => {}
+            [other, ..] => return Err(violation(&format!("expected {what} response, got message type {other}"))),
         }
-        let mut length = [0; 4];
-        self.stream.read_exact(&mut length).await?;
+        self.stream.read_exact(&mut header[read..]).await?;
+        let [_, length @ ..] = header;
         let length = u32::from_be_bytes(length) as usize;
         if !(4..=max_length.min(self.max_length)).contains(&length) {
             return Ok(None);

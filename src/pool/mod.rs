@@ -154,12 +154,15 @@ impl Pools {
     }
 
     /// What `user`'s servers log in with from now on.
-    pub fn set_credential(&self, user: &Arc<str>, credential: &Credential) {
-        let known = lock(&self.credentials).insert(Arc::clone(user), credential.clone());
-        if known.as_ref() != Some(credential) {
-            for pool in lock(&self.pools).values().filter(|pool| pool.key.user == *user) {
-                lock(&pool.credential).clone_from(credential);
-            }
+    pub fn set_credential(&self, user: &str, credential: &Credential) {
+        let mut credentials = lock(&self.credentials);
+        if credentials.get(user) == Some(credential) {
+            return;
+        }
+        credentials.insert(user.into(), credential.clone());
+        drop(credentials);
+        for pool in lock(&self.pools).values().filter(|pool| *pool.key.user == *user) {
+            lock(&pool.credential).clone_from(credential);
         }
     }
 

@@ -71,7 +71,9 @@ impl Session {
 
     pub(super) async fn say_goodbye(&mut self, close: Close) {
         let error = match close {
-            Close::ByClient | Close::ServerGone | Close::Cut => None,
+            // It has ended the connection: closing the socket is all that is left to do.
+            Close::ByClient => return,
+            Close::ServerGone | Close::Cut => None,
             Close::Kicked => {
                 Some(PgError::fatal(sqlstate::ADMIN_SHUTDOWN, "terminating connection due to administrator command"))
             }
@@ -87,14 +89,11 @@ impl Session {
                 Some(error)
             }
         };
-        let told = async {
-            if let Some(error) = error {
-                self.client.write_all(&error.to_bytes()).await?;
-            }
-            self.client.shutdown().await
-        };
-        // One that reads nothing any more is not waited for.
-        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, told).await;
+        if let Some(error) = error {
+            // One that reads nothing any more is not waited for.
+            let _ = tokio::time::timeout(GOODBYE_TIMEOUT, self.client.write_all(&error.to_bytes())).await;
+        }
+        let _ = self.client.shutdown().await;
     }
 }
 

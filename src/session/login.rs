@@ -13,7 +13,7 @@ use super::passthrough::Passthrough;
 use super::remarks::weaker_commit;
 use super::told::Told;
 use super::{Session, WorkerCell};
-use crate::client::auth::AuthFailure;
+use crate::client::auth::{Admitted, AuthFailure};
 use crate::client::handshake::{Hello, hello};
 use crate::client::random::MAX_KEY;
 use crate::client::registry::{ClientEntry, NewClient};
@@ -122,7 +122,32 @@ async fn attempt(
         ));
     }
     let is_console = CONSOLE.contains(&startup.database.as_str());
-    let credential = authenticate(shared, config, stream, &startup, is_console, peer).await?;
+    let Admitted { credential, unsent } = authenticate(shared, config, stream, &startup, is_console, peer).await?;
+    match admit(shared, worker, config, stream, peer, &startup, is_console) {
+        Ok((entry, pool, settings)) => {
+            let (config, worker) = (Arc::clone(config), Arc::clone(worker));
+            if !is_console {
+                shared.pools.set_credential(&startup.user, &credential);
+            }
+            Ok(Some(Ready { pool, config, worker, entry, startup, settings, credential, unsent, is_console }))
+        }
+        Err(failed) => {
+            let _ = stream.write_all(&unsent).await;
+            Err(failed)
+        }
+    }
+}
+
+/// Whether a client that is who it says may have what it asks for.
+fn admit(
+    shared: &Arc<Shared>,
+    worker: &Arc<WorkerCell>,
+    config: &Config,
+    stream: &Stream,
+    peer: SocketAddr,
+    startup: &Startup,
+    is_console: bool,
+) -> Result<(Registered, Option<Arc<Pool>>, Settings), Failed> {
     let settings = Settings::from_startup(&startup.parameters)
         .map_err(|reason| Some(PgError::fatal(sqlstate::SYNTAX_ERROR, reason)))?;
     if durability::refuses_settings(config, &settings) {
@@ -131,24 +156,12 @@ async fn attempt(
     if let Some(error) = super::wishes::invalid_startup(&settings) {
         return Err(Some(error));
     }
-    if let Some(error) = refusal(shared, config, &startup, is_console) {
+    if let Some(error) = refusal(shared, config, startup, is_console) {
         return Err(Some(error));
     }
-    if !is_console {
-        shared.pools.set_credential(&startup.user.as_str().into(), &credential);
-    }
-    let (pool, names) = pool_of(shared, &startup, is_console);
-    let entry = register(shared, worker, stream, peer, &startup, names)?;
-    Ok(Some(Ready {
-        pool,
-        config: Arc::clone(config),
-        worker: Arc::clone(worker),
-        entry,
-        startup,
-        settings,
-        credential,
-        is_console,
-    }))
+    let (pool, names) = pool_of(shared, startup, is_console);
+    let entry = register(shared, worker, stream, peer, startup, names)?;
+    Ok((entry, pool, settings))
 }
 
 /// Logged in; what is left happens without the login's time limit, since waiting for a server has its own.
@@ -161,12 +174,15 @@ struct Ready {
     startup: Startup,
     settings: Settings,
     credential: Credential,
+    unsent: Vec<u8>,
     is_console: bool,
 }
 
 impl Ready {
-    async fn finish(self, stream: Stream) -> Option<Login> {
+    async fn finish(self, mut stream: Stream) -> Option<Login> {
+        let mut unsent = self.unsent;
         let Some(pool) = self.pool else {
+            stream.write_all(&unsent).await.ok()?;
             let Self { entry, startup, credential, .. } = self;
             return Some(match self.is_console {
                 true => Login::Console { stream, user: startup.user, database: startup.database, entry },
@@ -197,9 +213,10 @@ impl Ready {
         if session.replies.quorum && durability::is_weaker(&session.settings.startup) {
             session.opt_out();
         }
-        match session.welcome().await {
+        match session.welcome(&mut unsent).await {
             Ok(()) => Some(Login::Application(session)),
             Err(close) => {
+                let _ = session.send(&unsent).await;
                 session.say_goodbye(close).await;
                 None
             }
@@ -214,11 +231,11 @@ async fn authenticate(
     startup: &Startup,
     is_console: bool,
     peer: SocketAddr,
-) -> Result<Credential, Failed> {
+) -> Result<Admitted, Failed> {
     let user = &startup.user;
     let verifier = find_verifier(shared, config, user, is_console).await?;
     match shared.authenticator.authenticate(stream, user, config.auth.method, &verifier, &config.limits).await {
-        Ok(credential) => Ok(credential),
+        Ok(admitted) => Ok(admitted),
         Err(failure) => {
             if let AuthFailure::Refused { reason, .. } = &failure {
                 shared.counters.logins_failed.add(1);

@@ -17,7 +17,6 @@ use crate::server::prepared::StatementId;
 use crate::sql::set;
 use crate::wire::frontend;
 
-#[derive(Default)]
 pub(super) struct SessionSettings {
     /// What the client asked for when it connected: what RESET goes back to.
     pub startup: Arc<Settings>,
@@ -61,9 +60,18 @@ pub(super) enum Change {
 
 impl SessionSettings {
     pub(super) fn new(startup: Arc<Settings>, wanted: Arc<Settings>) -> Self {
-        let mut settings = Self { startup, wanted, ..Self::default() };
+        let (defaults, pending, wishes) = ((0, Vec::new()), Vec::new(), Wishes::default());
+        let mut settings = Self { startup, wanted, defaults, wishes, pending, discards: false };
         settings.heed();
         settings
+    }
+
+    /// What the client asked for when it connected, but for its name, as SQL.
+    pub(super) fn startup_but_name(&self) -> String {
+        if self.startup.iter().all(|(name, _)| name == "application_name") {
+            return String::new();
+        }
+        self.startup.without("application_name").sql_from(&Settings::default()).unwrap_or_default()
     }
 
     /// What the catalog's `version` says of the session's user.

@@ -5,38 +5,33 @@ use std::time::Instant;
 
 use super::told::Told;
 use super::{Close, Refused, Session};
+use crate::client::logins::Welcome;
 use crate::client::registry::Pin;
-use crate::server::params::Settings;
 use crate::sql::Class;
 use crate::wire::auth;
 use crate::wire::error::PgError;
 
 impl Session {
-    /// Tells the client what PostgreSQL reports to a session that starts like this one, its key, and that it may begin.
-    pub(super) async fn welcome(&mut self) -> Result<(), Close> {
-        let bare = self.settings.startup.without("application_name");
-        let key = (
-            self.database.as_ref().to_owned(),
-            self.user.as_ref().to_owned(),
-            bare.sql_from(&Settings::default()).unwrap_or_default(),
-        );
+    /// Tells the client what PostgreSQL reports to a session that starts like this one, its key, and that it may begin: all at
+    /// once, behind what is `unsent`.
+    pub(super) async fn welcome(&mut self, unsent: &mut Vec<u8>) -> Result<(), Close> {
+        let key = (Arc::clone(&self.database), Arc::clone(&self.user), self.settings.startup_but_name());
         let welcome = match self.shared.logins.welcome(&key) {
             Some(welcome) => welcome,
             None => {
-                let learned = Arc::new(self.learn_welcome().await?);
+                let learned = Arc::new(Welcome::new(self.learn_welcome().await?));
                 self.shared.logins.keep_welcome(key, Arc::clone(&learned));
                 learned
             }
         };
-        let mut out = Vec::with_capacity(512);
-        self.replies.told = Told::new(Arc::clone(&welcome));
-        for (name, value) in welcome.iter() {
-            let value = match name.as_str() {
-                "application_name" => self.settings.startup.get("application_name").unwrap_or(value),
-                _ => value,
-            };
-            self.replies.told.tell(name, value);
-            auth::push_parameter_status(&mut out, name, value);
+        let mut out = std::mem::take(unsent);
+        let name = self.settings.startup.get("application_name");
+        welcome.push(&mut out, name);
+        self.replies.told = Told::new(Arc::clone(&welcome.reported));
+        if let Some(name) = name
+            && self.replies.told.get("application_name").is_some()
+        {
+            self.replies.told.tell("application_name", name);
         }
         auth::push_backend_key_data(&mut out, self.entry.process_id, self.entry.cancel_key.as_bytes());
         auth::push_ready_for_query(&mut out, b'I');

@@ -1,6 +1,6 @@
 //! Proofs of identity: our SCRAM halves against each other, against others', and every way a login can end.
 
-use pgherd::client::auth::{AuthFailure, Authenticator};
+use pgherd::client::auth::{Admitted, AuthFailure, Authenticator};
 use pgherd::client::scram::{ClientFirst as ClientSide, Verdict};
 use pgherd::config::{AuthMethod, Limits, Secret};
 use pgherd::credential::{Credential, ScramKeys, ScramVerifier, Verifier};
@@ -327,7 +327,12 @@ fn authenticate_by(
         let client = tokio::spawn(play(theirs, client));
         let limits = Limits::default();
         let login = authenticator.authenticate(&mut ours, user, method, &verifier, &limits);
-        let outcome = tokio::time::timeout(Duration::from_secs(10), login).await.unwrap();
+        let outcome = match tokio::time::timeout(Duration::from_secs(10), login).await.unwrap() {
+            Ok(Admitted { credential, unsent }) => {
+                ours.write_all(&unsent).await.map(|()| credential).map_err(AuthFailure::Io)
+            }
+            Err(failure) => Err(failure),
+        };
         drop(ours);
         let heard = client.await.unwrap();
         if let Err(AuthFailure::Refused { error, .. }) = &outcome {

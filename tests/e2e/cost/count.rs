@@ -1,4 +1,4 @@
-//! The proxy under callgrind: a dump each time that a client's connection is shut down, and a log of its system calls.
+//! The proxy under callgrind: a dump each time that a client's connection is closed, and a log of its system calls.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,7 +51,7 @@ impl Valgrind {
         let binary = binary.unwrap_or(Path::new(BINARY)).display();
         let script = format!(
             "#!/bin/sh\nexec valgrind --tool=callgrind --separate-threads=yes --compress-strings=no --compress-pos=no \
-             --dump-before=shutdown --trace-syscalls=yes --callgrind-out-file={at}/out --log-file={at}/log {binary} \"$@\"\n"
+             --dump-before=close --trace-syscalls=yes --callgrind-out-file={at}/out --log-file={at}/log {binary} \"$@\"\n"
         );
         std::fs::write(dir.path().join("pgherd"), script).unwrap();
         std::fs::set_permissions(dir.path().join("pgherd"), std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -63,16 +63,16 @@ impl Valgrind {
         self.dir.path().join("pgherd")
     }
 
-    /// The last windows of the worker's thread, from one connection's shutdown to the next one's.
+    /// The last windows of the worker's thread, from one connection's end to the next one's.
     pub fn windows(&self, count: usize) -> Vec<Counted> {
         let log = std::fs::read(self.dir.path().join("log")).unwrap();
         let log = String::from_utf8_lossy(&log);
-        // No other thread serves clients; the main thread's HTTP server may shut some down as well.
-        let worker = log.split("SYSCALL[").filter_map(called).filter(|(_, name)| *name == "sys_shutdown");
-        let worker = worker.map(|(thread, _)| thread).max().expect("a connection was shut down");
+        // No other thread serves clients; the main thread's HTTP server may accept some as well.
+        let worker = log.split("SYSCALL[").filter_map(called).filter(|(_, name)| *name == "sys_accept4");
+        let worker = worker.map(|(thread, _)| thread).max().expect("a connection was accepted");
         let mut windows = vec![Counted::default()];
         for (_, name) in log.split("SYSCALL[").filter_map(called).filter(|(thread, _)| *thread == worker) {
-            if name == "sys_shutdown" {
+            if name == "sys_close" {
                 windows.push(Counted::default());
             }
             let window = windows.last_mut().expect("it has one at least");
@@ -83,10 +83,10 @@ impl Valgrind {
             }
             *window.calls.entry(name.to_owned()).or_default() += 1;
         }
-        // What was called behind the last shutdown is in no window.
+        // What was called behind the last one is in no window.
         windows.pop();
         let dumps = self.dumps(worker);
-        assert_eq!(dumps.len(), windows.len(), "one dump for each shutdown");
+        assert_eq!(dumps.len(), windows.len(), "one dump for each connection");
         for (window, dump) in windows.iter_mut().zip(dumps) {
             (window.instructions, window.allocations) = read_dump(&std::fs::read_to_string(dump).unwrap());
         }
