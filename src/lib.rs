@@ -36,4 +36,5 @@ pub mod session;
 pub mod cli;
 pub mod demo;
 pub mod proxy;
+pub mod reload;
 pub mod worker;

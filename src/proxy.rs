@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
 use crate::monitor::StateFile;
+use crate::orders::Asked;
 use crate::pool::janitor;
+use crate::reload::{Reloader, SetLevel};
 use crate::shared::{Shared, Stop};
 use crate::worker::{STACK_BYTES, Workers};
 use crate::{admin, catalog, monitor, net};
@@ -21,9 +23,9 @@ const MISCONFIGURED: u8 = 2;
 /// Whoever is ended by `SHUTDOWN` has so long to be told.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-/// Runs until it is told to stop (SIGTERM, SIGINT, the console's SHUTDOWN). Exit code 0 after a drain, 1 if it can't start, 2 if its state file
+/// Runs until it is told to stop (SIGTERM, SIGINT, the console's SHUTDOWN); SIGHUP and RELOAD read the file again. Exit code 0 after a drain, 1 if it can't start, 2 if its state file
 /// is broken or can't be written.
-pub fn run(config: Config, path: PathBuf) -> ExitCode {
+pub fn run(config: Config, path: PathBuf, set_level: SetLevel) -> ExitCode {
     let runtime =
         match tokio::runtime::Builder::new_current_thread().thread_stack_size(STACK_BYTES).enable_all().build() {
             Ok(runtime) => runtime,
@@ -40,7 +42,7 @@ pub fn run(config: Config, path: PathBuf) -> ExitCode {
             return ExitCode::from(MISCONFIGURED);
         }
     };
-    match runtime.block_on(supervise(config, path, state)) {
+    match runtime.block_on(supervise(config, path, state, set_level)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("can't start: {error}");
@@ -49,7 +51,7 @@ pub fn run(config: Config, path: PathBuf) -> ExitCode {
     }
 }
 
-async fn supervise(config: Config, path: PathBuf, state: StateFile) -> Result<(), String> {
+async fn supervise(config: Config, path: PathBuf, state: StateFile, set_level: SetLevel) -> Result<(), String> {
     check_file_limit(&config);
     let mut signals = Signals::new().map_err(|error| format!("signals: {error}"))?;
     let addr = (config.listen.host, config.listen.port).into();
@@ -81,10 +83,19 @@ async fn supervise(config: Config, path: PathBuf, state: StateFile) -> Result<()
         nodes = config.nodes.len(), mode = config.pool.mode.as_str(), split = config.routing.split, "pgherd is listening");
 
     let mut stop = shared.stop.subscribe();
-    let (told, how) = tokio::select! {
-        name = signals.next() => (name, Stop::AfterTransactions),
-        how = until_stopped(&mut stop) => ("SHUTDOWN", how),
+    let mut reloads = shared.reloads.take_inbox();
+    let reloader = Reloader { path, shared: Arc::clone(&shared), set_level };
+    let (told, how) = loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Told::Reload => drop(reloader.reload()),
+                Told::Stop(name) => break (name, Stop::AfterTransactions),
+            },
+            asked = next(&mut reloads) => drop(asked.send(reloader.reload())),
+            how = until_stopped(&mut stop) => break ("SHUTDOWN", how),
+        }
     };
+    let config = shared.config.latest();
     tracing::info!(told, clients = shared.clients.len(), limit = ?config.limits.drain_timeout, "draining");
     workers.stop_accepting();
     match how {
@@ -101,6 +112,16 @@ async fn supervise(config: Config, path: PathBuf, state: StateFile) -> Result<()
     workers.join();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The next of them; never, once there is nobody to ask.
+async fn next(reloads: &mut Option<mpsc::Receiver<Asked>>) -> Asked {
+    if let Some(inbox) = reloads
+        && let Some(asked) = inbox.recv().await
+    {
+        return asked;
+    }
+    std::future::pending().await
 }
 
 /// The first word, or the next.
@@ -123,7 +144,7 @@ async fn wait_for_clients(shared: &Shared, signals: &mut Signals, stop: &mut wat
     while is_left() {
         tokio::select! {
             () = tokio::time::sleep(ROUND) => {}
-            _ = signals.next() => return,
+            _ = signals.until_stop() => return,
             _ = stop.changed() => return,
         }
     }
@@ -163,7 +184,7 @@ async fn drain(shared: &Shared, signals: &mut Signals, limit: Duration) {
         }
         tokio::select! {
             () = tokio::time::sleep(ROUND) => {}
-            name = signals.next() => {
+            name = signals.until_stop() => {
                 tracing::warn!(signal = name, clients = shared.clients.len(), "stopping at once");
                 return;
             }
@@ -174,17 +195,38 @@ async fn drain(shared: &Shared, signals: &mut Signals, limit: Duration) {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+}
+
+enum Told {
+    Reload,
+    /// By the signal of this name.
+    Stop(&'static str),
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Told::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Told::Stop("SIGINT"),
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
+
+    /// While it stops, nothing is reloaded.
+    async fn until_stop(&mut self) -> &'static str {
+        loop {
+            if let Told::Stop(name) = self.next().await {
+                return name;
+            }
         }
     }
 }

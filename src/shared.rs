@@ -15,7 +15,7 @@ use crate::client::registry::{Clients, Held};
 use crate::cluster::{Journal, NodeId, Topology};
 use crate::config::Config;
 use crate::feed::{Feed, Moment, Pulse};
-use crate::orders::Orders;
+use crate::orders::{Orders, Reloads};
 use crate::pool::Pools;
 use crate::sql::shapes::Counts;
 use crate::stats::ProcessCounters;
@@ -38,6 +38,8 @@ pub struct Shared {
     pub catalogs: Catalogs,
     /// For the monitor.
     pub orders: Arc<Orders>,
+    /// For the proxy.
+    pub reloads: Reloads,
     /// What the monitor said last; it alone writes.
     pub journal: Mutex<Journal>,
     /// Of any session.
@@ -89,6 +91,7 @@ impl Shared {
             pools: Pools::new(&config),
             catalogs: Catalogs::new(config.routing.catalog && config.nodes.len() > 1),
             orders: Arc::default(),
+            reloads: Reloads::default(),
             journal: Mutex::default(),
             last_write: Moment::never_since(Instant::now()),
             writes: Arc::default(),

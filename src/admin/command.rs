@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn an_unknown_command_names_the_known_ones() {
         for text in
-            ["SHOW PEERS", "show", "RELOAD", "select 1, 2", "show pools all", "'x'", "SHOW pools; SHOW nodes", "\u{0}"]
+            ["SHOW PEERS", "show", "SUSPEND", "select 1, 2", "show pools all", "'x'", "SHOW pools; SHOW nodes", "\u{0}"]
         {
             let error = parse(text).unwrap_err();
             assert_eq!(error.sqlstate, "42601", "{text}");

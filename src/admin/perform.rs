@@ -35,7 +35,7 @@ impl Drop for Undone<'_> {
 /// What was done, in words. Dropped before: see [`Undone`].
 ///
 /// # Errors
-/// 55000 where nothing changes, 22023 for a client that is not there.
+/// 55000 where nothing changes, 22023 for a client that is not there, F0000 for a configuration with errors.
 pub async fn perform(shared: &Arc<Shared>, service: &Service) -> Result<String, PgError> {
     let doors = &shared.pools.doors;
     match service {
@@ -68,6 +68,10 @@ pub async fn perform(shared: &Arc<Shared>, service: &Service) -> Result<String, 
         }
         Service::Kill(database) => kill(shared, database.as_deref()).await,
         Service::KillClient(id) => kill_client(shared, *id).await,
+        Service::Reload => shared.reloads.ask().await.map_err(|reason| {
+            PgError::error(sqlstate::CONFIG_FILE_ERROR, "the configuration file can't be used; nothing has changed")
+                .with_detail(reason)
+        }),
         Service::Shutdown(stop) => {
             shared.stop.send_replace(Some(*stop));
             Ok(stop.announcement().to_owned())

@@ -1,5 +1,5 @@
 //! What changes the service, not the cluster: PgBouncer's `PAUSE`, `RESUME`, `DISABLE`, `ENABLE`, `RECONNECT`, `WAIT_CLOSE`,
-//! `KILL`, `KILL_CLIENT`, `SHUTDOWN`. Text → [`Service`]; `perform` does it.
+//! `KILL`, `KILL_CLIENT`, `RELOAD`, `SHUTDOWN`. Text → [`Service`]; `perform` does it.
 
 use super::lexer::Token;
 use super::operation::name;
@@ -18,11 +18,12 @@ pub enum Service {
     Kill(Option<String>),
     /// By `id` of SHOW CLIENTS.
     KillClient(u64),
+    Reload,
     Shutdown(Stop),
 }
 
 /// Syntax and one line for `SHOW HELP`.
-pub const USAGE: [(&str, &str); 9] = [
+pub const USAGE: [(&str, &str); 10] = [
     (
         "PAUSE [database]",
         "waits until no client has a server of it, closes them; what is asked meanwhile waits for RESUME",
@@ -34,6 +35,7 @@ pub const USAGE: [(&str, &str); 9] = [
     ("WAIT_CLOSE [database]", "waits until the servers that RECONNECT closes are closed"),
     ("KILL [database]", "pauses it and ends its clients and servers at once"),
     ("KILL_CLIENT id", "ends this client (SHOW CLIENTS: id) at once"),
+    ("RELOAD", "reads the configuration file again, applies what can change, and tells what does"),
     (
         "SHUTDOWN [WAIT_FOR_SERVERS | WAIT_FOR_CLIENTS]",
         "stops the proxy: at once, after running transactions, or when the last client has left",
@@ -71,6 +73,7 @@ fn parse_rest(verb: &str, rest: &[Token]) -> Option<Service> {
             [Token::Word(id)] => Service::KillClient(id.parse().ok()?),
             _ => return None,
         },
+        "reload" if rest.is_empty() => Service::Reload,
         "shutdown" => Service::Shutdown(match rest {
             [] => Stop::AtOnce,
             [word] if word.is_word("wait_for_servers") => Stop::AfterTransactions,
@@ -103,6 +106,7 @@ impl Service {
             Service::WaitClose(_) => "WAIT_CLOSE",
             Service::Kill(_) => "KILL",
             Service::KillClient(_) => "KILL_CLIENT",
+            Service::Reload => "RELOAD",
             Service::Shutdown(_) => "SHUTDOWN",
         }
     }
@@ -131,6 +135,7 @@ mod tests {
             ("RECONNECT", Service::Reconnect(None)),
             ("WAIT_CLOSE app", Service::WaitClose(Some(app()))),
             ("KILL app", Service::Kill(Some(app()))),
+            ("RELOAD", Service::Reload),
             ("KILL_CLIENT 17", Service::KillClient(17)),
             ("SHUTDOWN", Service::Shutdown(Stop::AtOnce)),
             ("SHUTDOWN WAIT_FOR_SERVERS", Service::Shutdown(Stop::AfterTransactions)),
@@ -143,8 +148,16 @@ mod tests {
 
     #[test]
     fn what_is_half_written_is_told_the_syntax() {
-        let wrong =
-            ["PAUSE a b", "DISABLE", "ENABLE a, b", "KILL_CLIENT", "KILL_CLIENT x", "SHUTDOWN now", "KILL 'a' b"];
+        let wrong = [
+            "PAUSE a b",
+            "DISABLE",
+            "ENABLE a, b",
+            "KILL_CLIENT",
+            "KILL_CLIENT x",
+            "SHUTDOWN now",
+            "RELOAD x",
+            "KILL 'a' b",
+        ];
         for text in wrong {
             let error = parsed(text).unwrap_err();
             assert_eq!(error.sqlstate, "42601", "{text}");

@@ -158,13 +158,14 @@ fn run(path: PathBuf) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    if let Err(error) = logging::start(&config.log) {
-        return complain(&error);
-    }
+    let set_level = match logging::start(&config.log) {
+        Ok(set_level) => set_level,
+        Err(error) => return complain(&error),
+    };
     for note in config.notes() {
         tracing::warn!("{note}");
     }
-    proxy::run(config, path)
+    proxy::run(config, path, set_level)
 }
 
 fn check(path: &Path) -> ExitCode {

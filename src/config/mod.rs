@@ -9,6 +9,7 @@ mod load;
 mod overrides;
 mod raw;
 mod reader;
+mod reload;
 mod resolve;
 mod settings;
 mod source;
@@ -19,6 +20,7 @@ mod users;
 pub use error::ConfigError;
 pub use load::{environment, load};
 pub use overrides::{Database, Overrides, Reads};
+pub use reload::Change;
 pub use settings::Setting;
 pub use units::parse_time;
 

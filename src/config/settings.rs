@@ -42,7 +42,7 @@ impl Config {
                     "weight" => defaults::NODE_WEIGHT.to_string(),
                     _ => String::new(),
                 };
-                let changeable = list != "node" || matches!(key, "weight" | "zone");
+                let changeable = list != "node" || matches!(key, "weight" | "zone" | "max_servers");
                 settings.push(Setting {
                     key: format!("{list}.{name}.{key}"),
                     value: value.plain(),
@@ -107,7 +107,9 @@ fn is_changeable(key: &str) -> bool {
         "limits.buffer_bytes",
         "routing.cache_entries",
         "routing.max_shapes",
+        "routing.catalog",
+        "failover.state_file",
         "log.format",
     ];
-    !fixed.iter().any(|fixed| key.starts_with(fixed))
+    !fixed.iter().any(|fixed| key == *fixed || (fixed.ends_with('.') && key.starts_with(fixed)))
 }

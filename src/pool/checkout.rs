@@ -83,7 +83,9 @@ impl Pool {
                 Some(granted) => granted,
                 None => match self.ask(worker) {
                     Ok(granted) => granted,
-                    Err(Busy::Full) => return Err(CheckoutError::QueueFull { waiting: self.settings.max_waiting }),
+                    Err(Busy::Full) => {
+                        return Err(CheckoutError::QueueFull { waiting: self.settings.load().max_waiting });
+                    }
                     Err(Busy::Wait) => match self.wait(started, Queue::wait).await? {
                         Some(granted) => granted,
                         None => continue,
@@ -109,7 +111,8 @@ impl Pool {
 
     /// Opens a server ahead of demand, if fewer than `pool.min_size` are open. Whether one was opened.
     pub(super) async fn open_spare(self: &Arc<Self>) -> Result<bool, ConnectError> {
-        if self.doors.is_paused(&self.key.database) || !self.lock().ask_spare(self.slot, self.settings.min_size) {
+        if self.doors.is_paused(&self.key.database) || !self.lock().ask_spare(self.slot, self.settings.load().min_size)
+        {
             return Ok(false);
         }
         Permit { pool: Some(Arc::clone(self)) }.connect(usize::MAX).await?.give_back(Instant::now());
@@ -147,7 +150,7 @@ impl Pool {
         if !self.doors.is_paused(&self.key.database) {
             return Ok(());
         }
-        let timeout = self.settings.wait_timeout;
+        let timeout = self.settings.load().wait_timeout;
         let resumed = self.doors.until(&self.key.database, false);
         let resumed = tokio::time::timeout(timeout.saturating_sub(started.elapsed()), resumed).await;
         resumed.map_err(|_| CheckoutError::Paused(timeout))
@@ -159,7 +162,7 @@ impl Pool {
         let wake = Wake { pool: Arc::clone(self), granted };
         let ticket = join(&mut self.lock(), self.slot, wake, Instant::now());
         let _place = Place { pool: Arc::clone(self), ticket };
-        let timeout = self.settings.wait_timeout;
+        let timeout = self.settings.load().wait_timeout;
         let left = timeout.saturating_sub(started.elapsed());
         tokio::select! {
             biased;
@@ -199,7 +202,7 @@ impl Checkout {
     pub fn give_back(mut self, now: Instant) {
         let Some(server) = self.server.take() else { return };
         server.returned();
-        let lifetime = self.pool.settings.lifetime;
+        let lifetime = self.pool.settings.load().lifetime;
         let is_old = !lifetime.is_zero() && now.saturating_duration_since(server.connected_at) > lifetime;
         if is_old || server.entry.is_stale() {
             self.pool.lock().closed(self.pool.slot);

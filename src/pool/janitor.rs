@@ -23,7 +23,7 @@ pub async fn run(pools: &Pools) {
 }
 
 fn sweep(pool: &Pool, now: Instant) {
-    let settings = &pool.settings;
+    let settings = pool.settings.load();
     let older = |since: Instant, limit: Duration| !limit.is_zero() && now.saturating_duration_since(since) > limit;
     let mut dead = 0;
     let gone = pool.lock().sweep(pool.slot, |server, since, open| {

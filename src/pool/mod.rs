@@ -16,6 +16,7 @@ use queue::{Counts, Queue, Slot};
 
 use crate::cluster::NodeId;
 use crate::config::{self, Config, FailoverMode, PoolMode};
+use crate::feed::Feed;
 use crate::server::connect::{ConnectError, Login, connect};
 use crate::server::credential::Credential;
 use crate::server::params::Settings;
@@ -33,7 +34,7 @@ pub struct PoolKey {
 
 /// All pools of the process.
 pub struct Pools {
-    settings: config::Pool,
+    settings: Arc<Feed<config::Pool>>,
     workers: usize,
     nodes: Vec<Arc<NodePools>>,
     pools: Mutex<BTreeMap<PoolKey, Arc<Pool>>>,
@@ -57,7 +58,7 @@ type Queued = Box<Server>;
 pub struct Pool {
     pub key: PoolKey,
     pub node: Arc<NodePools>,
-    pub settings: config::Pool,
+    settings: Arc<Feed<config::Pool>>,
     slot: Slot,
     /// One per worker.
     pub counters: Vec<PoolCounters>,
@@ -76,7 +77,7 @@ struct Servers {
     connected: SharedCounter,
     failed: SharedCounter,
     /// Each entry gets a second handle of its connection.
-    can_cut: bool,
+    can_cut: AtomicBool,
 }
 
 /// One pool at a glance, for the console and the metrics.
@@ -107,12 +108,12 @@ impl Pools {
             })
         };
         Self {
-            settings: config.pool.clone(),
+            settings: Arc::new(Feed::new(config.pool.clone())),
             workers: config.workers,
             nodes: config.nodes.iter().enumerate().map(node).collect(),
             pools: Mutex::default(),
             credentials: Mutex::default(),
-            servers: Arc::new(Servers { can_cut: config.failover.mode != FailoverMode::Off, ..Servers::default() }),
+            servers: Arc::new(Servers { can_cut: can_cut(config).into(), ..Servers::default() }),
             doors: Arc::default(),
         }
     }
@@ -124,12 +125,13 @@ impl Pools {
             return Arc::clone(pool);
         }
         let node = Arc::clone(self.node(key.node));
-        let slot = lock(&node.queue).add_pool(self.settings.size, self.settings.max_waiting);
+        let settings = self.settings.load();
+        let slot = lock(&node.queue).add_pool(settings.size, settings.max_waiting);
         let credential = lock(&self.credentials).get(&key.user).cloned().unwrap_or(Credential::None);
         let pool = Arc::new(Pool {
             key: key.clone(),
             node,
-            settings: self.settings.clone(),
+            settings: Arc::clone(&self.settings),
             slot,
             counters: (0..self.workers).map(|_| PoolCounters::default()).collect(),
             credential: Mutex::new(credential),
@@ -207,6 +209,23 @@ impl Pools {
         self.servers().iter().filter(|server| server.node == node && server.is_busy()).count()
     }
 
+    /// What another configuration says of pools and of nodes that it has, too. What is too much closes as it comes free.
+    pub fn apply(&self, config: &Config) {
+        self.settings.publish(config.pool.clone());
+        for (node, settings) in self.nodes.iter().zip(&config.nodes) {
+            let surplus = lock(&node.queue).set_max_servers(settings.max_servers);
+            drop(surplus);
+        }
+        for pool in self.all() {
+            let surplus = pool.lock().resize(pool.slot, config.pool.size, config.pool.max_waiting);
+            drop(surplus);
+        }
+        if self.servers.can_cut.swap(can_cut(config), Relaxed) != can_cut(config) {
+            // Those that are open were opened without the handle.
+            self.renew(None);
+        }
+    }
+
     /// Idle servers of the database are closed, those that are lent when they come back. Without a name: of all.
     pub fn renew(&self, database: Option<&str>) {
         let is_meant = |name: &str| database.is_none_or(|database| database == name);
@@ -273,8 +292,8 @@ impl Pool {
         let counts = queue.counts(self.slot);
         PoolSnapshot {
             key: self.key.clone(),
-            mode: self.settings.mode,
-            size: self.settings.size,
+            mode: self.settings.load().mode,
+            size: self.settings.load().size,
             active: counts.lent,
             idle: counts.idle,
             connecting: counts.connecting,
@@ -303,7 +322,7 @@ impl Pool {
             database: &self.key.database,
             parameters: &[],
             credential: &credential,
-            timeout: self.settings.connect_timeout,
+            timeout: self.settings.load().connect_timeout,
         };
         let logged_in = match connect(login).await {
             Ok(logged_in) => logged_in,
@@ -314,7 +333,7 @@ impl Pool {
         };
         let addr = logged_in.stream.peer_addr().map_err(ConnectError::Io)?;
         let local_addr = logged_in.stream.local_addr().map_err(ConnectError::Io)?;
-        let socket = match self.servers.can_cut {
+        let socket = match self.servers.can_cut.load(Relaxed) {
             true => Some(socket2::SockRef::from(&logged_in.stream).try_clone().map_err(ConnectError::Io)?),
             false => None,
         };
@@ -354,12 +373,16 @@ impl Pool {
             }),
             reported: logged_in.parameters,
             settings: Arc::new(Settings::default()),
-            prepared: Prepared::new(self.settings.prepared_statements),
+            prepared: Prepared::new(self.settings.load().prepared_statements),
             unnamed: None,
             worker,
             connected_at: Instant::now(),
         }))
     }
+}
+
+fn can_cut(config: &Config) -> bool {
+    config.failover.mode != FailoverMode::Off
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

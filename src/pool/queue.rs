@@ -96,6 +96,31 @@ impl<S, W: Waiter<S>> Queue<S, W> {
         Slot(self.pools.len() - 1)
     }
 
+    /// Of the node from now on; idle servers beyond it, to be closed. Those at work close as they come back.
+    pub fn set_max_servers(&mut self, max_servers: usize) -> Vec<S> {
+        self.max_servers = max_servers.max(1);
+        let mut gone = Vec::new();
+        while self.servers > self.max_servers
+            && let Some(server) = self.take_oldest_idle()
+        {
+            self.servers -= 1;
+            gone.push(server);
+        }
+        self.serve_starving();
+        gone
+    }
+
+    /// Other limits of a pool from now on; its idle servers beyond `size`, to be closed. Those at work close as they come back.
+    pub fn resize(&mut self, slot: Slot, size: usize, max_waiting: usize) -> Vec<S> {
+        let pool = &mut self.pools[slot.0];
+        (pool.size, pool.max_waiting) = (size, max_waiting);
+        let surplus = pool.open().saturating_sub(size).min(pool.idle.len());
+        let gone: Vec<S> = pool.idle.drain(..surplus).map(|idle| idle.server).collect();
+        self.servers -= gone.len();
+        self.serve(slot);
+        gone
+    }
+
     /// Forgets a pool that has nothing; its slot is another's afterwards. Whether it had nothing.
     pub fn remove_pool(&mut self, slot: Slot) -> bool {
         let pool = &self.pools[slot.0];
@@ -167,6 +192,12 @@ impl<S, W: Waiter<S>> Queue<S, W> {
     /// room.
     pub fn give_back(&mut self, slot: Slot, server: S, worker: usize, now: Instant) -> Option<S> {
         self.pools[slot.0].lent -= 1;
+        if self.pools[slot.0].open() >= self.pools[slot.0].size || self.servers > self.max_servers {
+            // There were more than there may be by now.
+            self.servers -= 1;
+            self.serve(slot);
+            return Some(server);
+        }
         if self.servers >= self.max_servers
             && let Some(other) = self.creditor(slot)
         {
@@ -451,6 +482,47 @@ mod tests {
         assert_eq!(*w.log.borrow(), [(1, Grant::Server(7)), (2, Grant::Connect)]);
         assert_eq!(w.queue.counts(Slot(0)), Counts::default());
         assert_eq!(w.queue.counts(Slot(1)), Counts { lent: 1, connecting: 1, ..Counts::default() });
+    }
+
+    #[test]
+    fn other_limits_hold_at_once_for_idle_servers_and_waiters_and_later_for_those_at_work() {
+        let mut w = world(10, &[3]);
+        for _ in 0..3 {
+            w.open(0);
+        }
+        w.wait(0, 1, false);
+        // More room: who waits gets it.
+        assert_eq!(w.queue.resize(Slot(0), 4, 10), Vec::<u32>::new());
+        assert_eq!(*w.log.borrow(), [(1, Grant::Connect)]);
+        w.queue.connected(Slot(0));
+        w.give_back(0, 7);
+        w.give_back(0, 8);
+        // Two at work, two idle; one is enough.
+        assert_eq!(w.queue.resize(Slot(0), 1, 10), [7, 8]);
+        assert_eq!(w.queue.give_back(Slot(0), 9, 0, w.now), Some(9));
+        w.give_back(0, 10);
+        assert_eq!(w.queue.counts(Slot(0)), Counts { idle: 1, ..Counts::default() });
+        assert_eq!(w.queue.ask(Slot(0), 0), Ask::Granted(Grant::Server(10)));
+        assert_eq!(w.queue.ask(Slot(0), 0), Ask::Busy);
+    }
+
+    #[test]
+    fn another_budget_of_the_node_closes_what_is_idle_and_then_what_comes_back() {
+        let mut w = world(4, &[4, 4]);
+        for slot in [0, 0, 1, 1] {
+            w.open(slot);
+        }
+        w.give_back(0, 7);
+        assert_eq!(w.queue.set_max_servers(2), [7]);
+        assert_eq!(w.queue.give_back(Slot(1), 8, 0, w.now), Some(8));
+        w.give_back(1, 9);
+        w.give_back(0, 10);
+        w.wait(1, 1, false);
+        assert_eq!(*w.log.borrow(), [(1, Grant::Server(9))]);
+        w.wait(0, 2, false);
+        w.wait(0, 3, false);
+        assert_eq!(w.queue.set_max_servers(3), Vec::<u32>::new());
+        assert_eq!(w.log.borrow()[1..], [(2, Grant::Server(10)), (3, Grant::Connect)]);
     }
 
     #[test]

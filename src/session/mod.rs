@@ -235,6 +235,7 @@ impl Session {
             return Box::pin(self.answer_aborted()).await;
         }
         let (class, ends) = self.next_request().await?;
+        self.meet_new_config();
         match ends {
             Some(Ends::Terminate) => return Err(Close::ByClient),
             Some(Ends::Sync { empty: true }) => return self.answer_sync().await,
@@ -259,6 +260,19 @@ impl Session {
             Err(Refused::Error(error)) => self.refuse(error, ends).await,
             Err(Refused::Gone(close)) => Err(close),
         }
+    }
+
+    /// After a reload. The pool mode of a session is that of its login.
+    fn meet_new_config(&mut self) {
+        let latest = self.shared.config.load();
+        let is_met = Arc::ptr_eq(&self.config, &latest) || self.config.pool.mode != latest.pool.mode;
+        if is_met || self.status != TxStatus::Idle || self.begin.is_held() {
+            return;
+        }
+        self.config = Arc::clone(&latest);
+        drop(latest);
+        self.reads = self.config.reads_of(&self.database, &self.user);
+        self.replies.quorum = durability::is_quorum(&self.config);
     }
 
     /// Waits for a request and looks at it. With no standby to choose, its first bytes are enough.

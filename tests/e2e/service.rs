@@ -267,3 +267,89 @@ async fn a_shutdown_is_as_patient_as_it_is_told_to_be() {
         assert!(proxy.process.ended().unwrap().success(), "{word}");
     }
 }
+
+/// The proxy's file with `old` replaced by `new`.
+fn edit(proxy: &Proxy<'_>, old: &str, new: &str) {
+    let text = std::fs::read_to_string(proxy.process.config()).unwrap();
+    assert!(text.contains(old), "{old} in {text}");
+    std::fs::write(proxy.process.config(), text.replace(old, new)).unwrap();
+}
+
+async fn config(admin: &mut Raw, key: &str) -> String {
+    admin.query("SHOW CONFIG").await.column("value", |value| value("key") == key).join("")
+}
+
+#[tokio::test]
+async fn a_reload_changes_limits_under_load_without_an_error() {
+    let role = Role::new("reloaded");
+    let proxy = start(&role, "");
+    let mut admin = console(proxy.port()).await;
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut load = Vec::new();
+    for _ in 0..64 {
+        let (mut client, stop) = (role.raw(proxy.port()).await, std::sync::Arc::clone(&stop));
+        load.push(tokio::spawn(async move {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let answer = client.query("SELECT 1").await;
+                assert!(answer.errors.is_empty(), "{answer:?}");
+            }
+        }));
+    }
+    until("four are at work", async || servers(&mut admin, &role).await.len() == 4).await;
+    edit(&proxy, "size = 4\n", "size = 9\n");
+    let told = say(&mut admin, "RELOAD").await;
+    assert_eq!(told, "1 changed\npool.size: 4 -> 9");
+    until("nine are at work", async || servers(&mut admin, &role).await.len() == 9).await;
+    edit(&proxy, "size = 9\n", "size = 2\n");
+    assert_eq!(hang_up(&proxy), 0);
+    until("two are left", async || servers(&mut admin, &role).await.len() == 2).await;
+    assert_eq!(config(&mut admin, "pool.size").await, "2");
+    assert_eq!(say(&mut admin, "RELOAD").await, "nothing has changed");
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for client in load {
+        client.await.unwrap();
+    }
+}
+
+/// SIGHUP, by the program for it. Its exit code.
+fn hang_up(proxy: &Proxy<'_>) -> i32 {
+    let pid = proxy.process.pid().to_string();
+    std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap().code().unwrap()
+}
+
+#[tokio::test]
+async fn a_reload_reaches_open_sessions_and_the_log() {
+    let role = Role::new("reached");
+    let proxy = start(&role, "[limits]\nmax_clients = 50\n[log]\nlevel = 'warn'\n");
+    let mut admin = console(proxy.port()).await;
+    let mut client = role.raw(proxy.port()).await;
+    assert_eq!(client.value("SHOW pgherd.consistency").await, "session");
+    edit(&proxy, "split = false", "split = false\nconsistency = \"global\"");
+    edit(&proxy, "level = \"warn\"", "level = \"debug\"");
+    edit(&proxy, "max_clients = 50", "max_clients = 1");
+    let told = say(&mut admin, "RELOAD").await;
+    assert!(told.starts_with("3 changed\n") && told.contains("log.level: warn -> debug"), "{told}");
+    assert_eq!(client.value("SHOW pgherd.consistency").await, "global");
+    let refused = role.raw_with(proxy.port(), &[]).await.err().expect("too many");
+    assert_eq!(refused.sqlstate, "53300");
+    // It had nothing to say at the level of the start.
+    assert!(proxy.process.log_text().contains("INFO"), "{}", proxy.process.log_text());
+}
+
+#[tokio::test]
+async fn what_waits_for_a_restart_is_told_and_a_bad_file_changes_nothing() {
+    let role = Role::new("unchanged");
+    let proxy = start(&role, "[limits]\nbuffer_bytes = '32kB'\n");
+    let mut admin = console(proxy.port()).await;
+    edit(&proxy, "buffer_bytes = \"32kB\"", "buffer_bytes = \"64kB\"\nmax_clients = 77");
+    let told = say(&mut admin, "RELOAD").await;
+    assert!(told.starts_with("2 changed, 1 of them after a restart\n"), "{told}");
+    assert!(told.contains("limits.buffer_bytes: 32kB -> 64kB (waits for a restart)"), "{told}");
+    assert_eq!(config(&mut admin, "limits.buffer_bytes").await, "32kB");
+    assert_eq!(config(&mut admin, "limits.max_clients").await, "77");
+    edit(&proxy, "max_clients = 77", "max_clients = -1");
+    let answer = admin.query("RELOAD").await;
+    assert_eq!(answer.sqlstate(), "F0000", "{answer:?}");
+    assert!(answer.errors[0].detail.as_ref().unwrap().contains("limits.max_clients"), "{answer:?}");
+    assert_eq!(config(&mut admin, "limits.max_clients").await, "77");
+}
