@@ -19,7 +19,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("decisions", &["cluster", "credential", "route", "sql"]),
     ("connections", &["agent", "catalogs", "client", "net", "orders", "pool", "server", "shared"]),
     ("tasks", &["admin", "catalog", "check", "monitor", "session"]),
-    ("assembly", &["cli", "demo", "proxy", "worker"]),
+    ("assembly", &["cli", "demo", "proxy", "reload", "worker"]),
     ("entry", &["lib", "main"]),
 ];
 
@@ -32,9 +32,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("agent", &["net"]),
     ("pool", &["server"]),
     ("shared", &["pool", "server", "client", "orders", "catalogs"]),
-    ("proxy", &["worker"]),
+    ("proxy", &["reload", "worker"]),
     ("demo", &["proxy"]),
-    ("cli", &["demo", "proxy"]),
+    ("cli", &["demo", "proxy", "reload"]),
     ("main", &["lib"]),
 ];
 
