@@ -73,6 +73,7 @@ impl Workers {
         let mut threads = Vec::new();
         for (index, inbox) in inboxes.into_iter().enumerate() {
             let cell = Arc::new(WorkerCell {
+                shared: Arc::clone(shared),
                 // So that no two of them draw the same lots.
                 turns: AtomicUsize::new(index << 24),
                 whole: AtomicUsize::new(0),
@@ -246,7 +247,8 @@ mod tests {
     #[test]
     fn an_idle_client_holds_little() {
         let task = std::mem::size_of::<Served>();
-        assert!(task <= 208, "{task} bytes");
+        // With the runtime's 96 bytes, 256.
+        assert!(task <= 160, "{task} bytes");
         let run = size_of::<Box<Session>, _>(Session::run);
         let own = std::mem::size_of::<Session>();
         assert!(run + own <= 1904, "a whole one: {run} bytes and the session's own {own}");

@@ -48,13 +48,13 @@ pub enum Login {
 
 /// A client in the registry, for as long as this lives.
 pub struct Registered {
-    pub(super) shared: Arc<Shared>,
+    pub(super) worker: Arc<WorkerCell>,
     pub entry: Arc<ClientEntry>,
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.shared.clients.remove(&self.entry);
+        self.worker.shared.clients.remove(&self.entry);
     }
 }
 
@@ -125,11 +125,11 @@ async fn attempt(
     let Admitted { credential, unsent } = authenticate(shared, config, stream, &startup, is_console, peer).await?;
     match admit(shared, worker, config, stream, peer, &startup, is_console) {
         Ok((entry, pool, settings)) => {
-            let (config, worker) = (Arc::clone(config), Arc::clone(worker));
+            let config = Arc::clone(config);
             if !is_console {
                 shared.pools.set_credential(&startup.user, &credential);
             }
-            Ok(Some(Ready { pool, config, worker, entry, startup, settings, credential, unsent, is_console }))
+            Ok(Some(Ready { pool, config, entry, startup, settings, credential, unsent, is_console }))
         }
         Err(failed) => {
             let _ = stream.write_all(&unsent).await;
@@ -160,7 +160,7 @@ fn admit(
         return Err(Some(error));
     }
     let (pool, names) = pool_of(shared, startup, is_console);
-    let entry = register(shared, worker, stream, peer, startup, names)?;
+    let entry = register(worker, stream, peer, startup, names)?;
     Ok((entry, pool, settings))
 }
 
@@ -169,7 +169,6 @@ struct Ready {
     /// None: of the console, or of replication.
     pool: Option<Arc<Pool>>,
     config: Arc<Config>,
-    worker: Arc<WorkerCell>,
     entry: Registered,
     startup: Startup,
     settings: Settings,
@@ -187,21 +186,20 @@ impl Ready {
             return Some(match self.is_console {
                 true => Login::Console { stream, user: startup.user, database: startup.database, entry },
                 false => {
-                    let shared = Arc::clone(&entry.shared);
+                    let shared = Arc::clone(&entry.worker.shared);
                     Login::Replication(Box::new(Passthrough { shared, stream, entry, startup, credential }))
                 }
             });
         };
-        let Self { config, worker, entry, settings, .. } = self;
+        let Self { config, entry, settings, .. } = self;
         let settings = Arc::new(settings);
         let parked = Parked {
             client: stream,
-            catalog: entry.shared.catalogs.of(&pool.key.database),
-            generation: entry.shared.statement_generation.load(Relaxed),
+            catalog: entry.worker.shared.catalogs.of(&pool.key.database),
+            generation: entry.worker.shared.statement_generation.load(Relaxed),
             reads: config.reads_of(&pool.key.database, &pool.key.user),
             pool,
             registered: entry,
-            worker,
             config,
             startup: Arc::clone(&settings),
             wanted: settings,
@@ -346,8 +344,7 @@ fn pool_of(shared: &Shared, startup: &Startup, is_console: bool) -> (Option<Arc<
 }
 
 fn register(
-    shared: &Arc<Shared>,
-    worker: &WorkerCell,
+    worker: &Arc<WorkerCell>,
     stream: &Stream,
     peer: SocketAddr,
     startup: &Startup,
@@ -355,6 +352,7 @@ fn register(
 ) -> Result<Registered, Failed> {
     let internal = |_| Some(PgError::fatal(sqlstate::INTERNAL_ERROR, "the system gives no random bytes"));
     let length = if startup.minor >= 2 { MAX_KEY } else { 4 };
+    let shared = &worker.shared;
     let cancel_key = worker.random().cancel_key(length).map_err(internal)?;
     let local_addr = match worker.listens {
         any if any.ip().is_unspecified() => stream.local_addr().map_err(|_| None)?,
@@ -370,7 +368,7 @@ fn register(
         worker: worker.index as u32,
         application_name: startup.parameter("application_name").unwrap_or_default().into(),
     });
-    Ok(Registered { shared: Arc::clone(shared), entry })
+    Ok(Registered { worker: Arc::clone(worker), entry })
 }
 
 /// Sends a client's cancel request to wherever that client's statement runs, if one runs. The asking connection is

@@ -85,6 +85,7 @@ use crate::wire::frame::HEADER;
 
 /// What the sessions of one worker share. Only that worker's tasks use it, so its locks are never contended.
 pub struct WorkerCell {
+    pub shared: Arc<Shared>,
     pub index: usize,
     pub buffers: Buffers,
     pub classes: std::sync::Mutex<Cache>,

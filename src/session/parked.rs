@@ -42,8 +42,8 @@ pub enum Conversation {
 pub struct Parked {
     pub(super) client: Stream,
     pub(super) registered: Registered,
-    pub(super) worker: Arc<WorkerCell>,
     pub(super) config: Arc<Config>,
+    /// Held while it has a client: one that nobody holds is forgotten.
     pub(super) catalog: Arc<CatalogOf>,
     /// Tells database and user, too.
     pub(super) pool: Arc<Pool>,
@@ -101,8 +101,9 @@ impl Parked {
 
     /// A session that has been asked for nothing yet.
     pub(super) fn wake(self) -> Box<Session> {
-        let Self { client, registered, worker, config, catalog, pool, told, names, .. } = self;
-        let shared = Arc::clone(&registered.shared);
+        let Self { client, registered, config, catalog, pool, told, names, .. } = self;
+        let worker = Arc::clone(&registered.worker);
+        let shared = Arc::clone(&worker.shared);
         let (database, user) = (Arc::clone(&pool.key.database), Arc::clone(&pool.key.user));
         let quorum = durability::is_quorum(&config);
         let now = Instant::now();
@@ -186,7 +187,7 @@ impl Session {
     pub(super) fn park(mut self: Box<Self>) -> Parked {
         self.entry.set_state(ClientState::Idle);
         self.worker.buffers.give(&mut self.inbox);
-        let Self { client, registered, worker, config, catalog, pool, settings, replies, names, .. } = *self;
+        let Self { client, registered, config, catalog, pool, settings, replies, names, .. } = *self;
         Parked {
             names: names.kept(),
             startup: settings.startup,
@@ -197,7 +198,6 @@ impl Session {
             reads: self.reads,
             client,
             registered,
-            worker,
             config,
             catalog,
             pool,

@@ -6,35 +6,36 @@ use std::sync::Arc;
 #[derive(Default)]
 pub struct Told {
     welcome: Arc<Vec<(String, String)>>,
-    since: Vec<(String, String)>,
+    /// Rarely more than one; no room is kept for others.
+    since: Box<[(Box<str>, Box<str>)]>,
 }
 
 // === impl Told ===
 
 impl Told {
     pub fn new(welcome: Arc<Vec<(String, String)>>) -> Self {
-        Self { welcome, since: Vec::new() }
+        Self { welcome, since: Box::default() }
     }
 
     /// The value of `name`, if PostgreSQL reports it.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let find = |told: &'_ [(String, String)]| told.iter().position(|(n, _)| n == name);
-        match find(&self.since) {
-            Some(at) => Some(&self.since[at].1),
-            None => find(&self.welcome).map(|at| self.welcome[at].1.as_str()),
-        }
+        let since = self.since.iter().find(|(known, _)| **known == *name).map(|(_, value)| &**value);
+        since.or_else(|| self.welcome.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()))
     }
 
     /// Whether that is news to the client.
     pub fn tell(&mut self, name: &str, value: &str) -> bool {
-        if let Some((_, known)) = self.since.iter_mut().find(|(n, _)| n == name) {
-            let is_news = known != value;
-            value.clone_into(known);
+        if let Some((_, known)) = self.since.iter_mut().find(|(n, _)| **n == *name) {
+            let is_news = **known != *value;
+            if is_news {
+                *known = value.into();
+            }
             return is_news;
         }
         let is_news = !self.welcome.iter().any(|(n, v)| n == name && v == value);
         if is_news {
-            self.since.push((name.to_owned(), value.to_owned()));
+            let since = std::mem::take(&mut self.since).into_iter();
+            self.since = since.chain([(name.into(), value.into())]).collect();
         }
         is_news
     }
