@@ -388,7 +388,7 @@ impl Pin {
         }
     }
 
-    const ALL: [Self; 11] = [
+    pub const ALL: [Self; 11] = [
         Pin::None,
         Pin::SessionMode,
         Pin::Setting,

@@ -12,6 +12,7 @@ mod demo;
 mod differential;
 mod drivers;
 mod failover;
+mod features;
 mod harness;
 mod hostile;
 mod login;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use pgherd::client::registry::Pin;
 use pgherd::route::Why;
 
 #[test]
@@ -34,8 +35,18 @@ fn the_manual_of_routing_has_no_reason_of_its_own() {
 }
 
 #[test]
+fn the_manual_of_pooling_names_every_pin() {
+    let manual = read("docs/pooling.md");
+    let missing: Vec<_> =
+        Pin::ALL.iter().map(|pin| pin.as_str()).filter(|word| !manual.contains(&format!("| `{word}` |"))).collect();
+    assert_eq!(missing, [""], "docs/pooling.md does not name a pin");
+}
+
+#[test]
 fn each_link_between_the_manuals_has_its_heading() {
-    for page in ["README.md", "docs/routing.md", "docs/console.md", "docs/metrics.md", "docs/failover.md"] {
+    for page in
+        ["README.md", "docs/routing.md", "docs/pooling.md", "docs/console.md", "docs/metrics.md", "docs/failover.md"]
+    {
         let text = read(page);
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if target.starts_with("http") {

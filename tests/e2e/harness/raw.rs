@@ -294,6 +294,11 @@ impl Role {
         Self { name }
     }
 
+    /// PostgreSQL's, of each of them.
+    pub fn password() -> &'static str {
+        PASSWORD
+    }
+
     /// Lets everybody in, knows the role's password.
     pub fn config(&self) -> String {
         format!("[auth]\nmethod = 'trust'\n{}", self.user())
